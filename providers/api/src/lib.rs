@@ -1,0 +1,17 @@
+//! The vocabulary that the planner and every provider share: what a cluster and its node pools are wanted to be
+//! ([`ClusterSpec`], [`PoolSpec`]), what was seen of them ([`Seen`]), and the one trait through which a provider
+//! reads ([`Provider::observe`]), plans ([`Provider::plan`], pure) and acts ([`Provider::perform`]).
+//!
+//! Not here: anything of one cloud, any SDK, anything about objects inside a cluster.
+
+mod observed;
+mod operation;
+mod provider;
+mod spec;
+
+pub use observed::{ClusterSeen, Observed, PoolSeen, Seen, Why};
+pub use operation::{Disruption, FieldDiff, Operation, OperationAction, ProviderTarget};
+pub use provider::{Access, LeftBehind, Leftover, Progress, ProgressSink, Provider, ProviderError};
+pub use spec::{
+    Accelerator, Capacity, ClusterSpec, GpuShape, PoolSize, PoolSpec, ProviderKind, Shape, Taint, TaintEffect, Wanted,
+};

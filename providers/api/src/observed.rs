@@ -1,0 +1,67 @@
+//! What was seen of a cluster and its node pools.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::PoolSpec;
+
+/// Something looked for: not there, there, or not to be seen. Unknown is never treated as absent.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase", tag = "state", content = "value")]
+pub enum Seen<T> {
+    /// Looked for and not there.
+    Absent,
+    /// There.
+    Present(T),
+    /// Could not be seen, and why.
+    Unknown(Why),
+}
+
+impl<T> Seen<T> {
+    /// The thing, where it is there.
+    pub fn present(&self) -> Option<&T> {
+        match self {
+            Self::Present(value) => Some(value),
+            Self::Absent | Self::Unknown(_) => None,
+        }
+    }
+}
+
+/// Why something could not be seen: one sentence for a person.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Why(pub String);
+
+/// All that a provider saw.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Observed {
+    /// The cluster.
+    pub cluster: Seen<ClusterSeen>,
+    /// Node pools by name: those wanted, and those that are ours by their marks.
+    pub pools: BTreeMap<String, Seen<PoolSeen>>,
+}
+
+/// A cluster that is there.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClusterSeen {
+    /// Kubernetes version, `1.36.3`.
+    pub version: Option<String>,
+    /// Whether its API server can be asked now; a stopped local cluster is there and not running.
+    pub running: bool,
+    /// What the cloud would refuse a stale write by (etag, generation); empty where there is none.
+    pub fingerprint: String,
+}
+
+/// A node pool that is there.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PoolSeen {
+    /// As it was found, in the words of what is wanted; parts that could not be read are those of the nodes.
+    pub spec: PoolSpec,
+    /// Nodes that exist.
+    pub nodes: u32,
+    /// Differences between single nodes and the pool, in words: a label edited by hand, a missing node.
+    pub deviations: Vec<crate::FieldDiff>,
+    /// What a stale write is refused by.
+    pub fingerprint: String,
+}
