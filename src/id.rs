@@ -48,7 +48,7 @@ impl std::fmt::Display for GroupKind {
     }
 }
 
-/// One Kubernetes object. Two ids that differ only in the version name the same object; [`ObjectId::same_object`] says so.
+/// One Kubernetes object. Two ids that differ only in the version name the same object; [`ObjectId::key`] leaves it out.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 pub struct ObjectId {
     /// Its group, version and kind.
@@ -66,12 +66,9 @@ impl ObjectId {
         Self { gvk: Gvk::new(api_version, kind), namespace: namespace.map(str::to_owned), name: name.into() }
     }
 
-    /// Whether both name the same object, in whatever version.
-    pub fn same_object(&self, other: &Self) -> bool {
-        self.gvk.group == other.gvk.group
-            && self.gvk.kind == other.gvk.kind
-            && self.namespace == other.namespace
-            && self.name == other.name
+    /// What names the object in whatever version.
+    pub fn key(&self) -> ObjectKey {
+        ObjectKey { kind: self.gvk.group_kind(), namespace: self.namespace.clone(), name: self.name.clone() }
     }
 }
 
@@ -79,6 +76,27 @@ impl std::fmt::Display for ObjectId {
     /// `Deployment.apps wandb/agent`, `Namespace wandb-jobs`.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{} ", self.gvk.group_kind())?;
+        if let Some(namespace) = &self.namespace {
+            write!(f, "{namespace}/")?;
+        }
+        f.write_str(&self.name)
+    }
+}
+
+/// One Kubernetes object, in whatever version.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ObjectKey {
+    /// Its group and kind.
+    pub kind: GroupKind,
+    /// Its namespace; `None` for cluster-scoped kinds.
+    pub namespace: Option<String>,
+    /// Its name.
+    pub name: String,
+}
+
+impl std::fmt::Display for ObjectKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} ", self.kind)?;
         if let Some(namespace) = &self.namespace {
             write!(f, "{namespace}/")?;
         }

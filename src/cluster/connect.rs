@@ -1,0 +1,59 @@
+//! From a kubeconfig in memory to a client that speaks HTTP/2 over one connection.
+
+use std::time::Duration;
+
+use hyper_util::{client::legacy::connect::HttpConnector, rt::TokioExecutor};
+use kube::{
+    Client, Config,
+    client::{Body, ClientBuilder, ConfigExt},
+    config::KubeConfigOptions,
+};
+use tower::{BoxError, ServiceBuilder, ServiceExt};
+use wbk_provider_api::Access;
+
+use super::{ClusterError, ErrorKind};
+
+/// How long a TCP connection may take. A reachable server answers within a few round trips; 10 s covers a slow VPN.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Makes a client for an API server.
+///
+/// kube's own stack speaks HTTP/1.1 with a connection for each request in flight; one HTTP/2 connection serves
+/// dozens of parallel LISTs without their handshakes (17 to 68 ms for 25). Behind a proxy kube's stack is used.
+///
+/// # Errors
+/// The kubeconfig names no such context, or its certificates or exec plugin are unusable.
+pub async fn connect(access: &Access) -> Result<Client, ClusterError> {
+    let attempted = || format!("connect to the cluster of context {:?}", access.context);
+    let options = KubeConfigOptions { context: Some(access.context.clone()), ..KubeConfigOptions::default() };
+    let config = Config::from_custom_kubeconfig(access.kubeconfig.clone(), &options)
+        .await
+        .map_err(|source| ClusterError::caused(attempted(), ErrorKind::Local, source))?;
+    let local = |source: kube::Error| ClusterError::caused(attempted(), ErrorKind::Local, source);
+    if config.proxy_url.is_some() {
+        return Client::try_from(config).map_err(local);
+    }
+    let mut tcp = HttpConnector::new();
+    tcp.enforce_http(false);
+    tcp.set_connect_timeout(Some(CONNECT_TIMEOUT));
+    tcp.set_nodelay(true);
+    let mut tls = hyper_rustls::HttpsConnectorBuilder::new()
+        .with_tls_config(config.rustls_client_config().map_err(local)?)
+        .https_or_http();
+    if let Some(name) = &config.tls_server_name {
+        let name = name.clone().try_into().map_err(|source: rustls_pki_types::InvalidDnsNameError| {
+            ClusterError::caused(attempted(), ErrorKind::Local, source)
+        })?;
+        tls = tls.with_server_name_resolver(hyper_rustls::FixedServerNameResolver::new(name));
+    }
+    let http = hyper_util::client::legacy::Client::builder(TokioExecutor::new())
+        .http2_adaptive_window(true)
+        .build::<_, Body>(tls.enable_all_versions().wrap_connector(tcp));
+    let service = ServiceBuilder::new()
+        .layer(config.base_uri_layer())
+        .option_layer(config.auth_layer().map_err(local)?)
+        .layer(config.extra_headers_layer().map_err(local)?)
+        .map_err(BoxError::from)
+        .service(http);
+    Ok(ClientBuilder::new(service.boxed(), config.default_namespace.clone()).build())
+}

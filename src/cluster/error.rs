@@ -1,0 +1,145 @@
+//! What can go wrong between this tool and an API server, sorted by what a caller does about it.
+
+use kube::core::Status;
+
+/// A request to an API server failed.
+#[derive(Debug, thiserror::Error)]
+#[error("{attempted}")]
+pub struct ClusterError {
+    /// What was attempted on what: lowercase, no period.
+    pub attempted: String,
+    /// What a caller can do about it.
+    pub kind: ErrorKind,
+    /// The server's or the network's own words.
+    #[source]
+    pub source: Option<Box<dyn std::error::Error + Send + Sync>>,
+}
+
+/// The sorts of failure that callers treat differently.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ErrorKind {
+    /// No connection, or it broke.
+    Unreachable,
+    /// No answer in time.
+    Timeout,
+    /// The credentials are not accepted.
+    Unauthorized,
+    /// The credentials do not allow it.
+    Forbidden,
+    /// No such object or no such kind.
+    NotFound,
+    /// Other field managers hold fields that this apply sets.
+    FieldConflict(Vec<FieldConflict>),
+    /// The object is not the one that was planned for (uid or resourceVersion).
+    Stale,
+    /// The server refuses the object: schema, admission, quota.
+    Refused,
+    /// Too many requests, after retries.
+    Throttled,
+    /// The server failed, after retries.
+    Server,
+    /// The answer is not what the protocol says.
+    Garbled,
+    /// This side could not make the request (kubeconfig, certificates, exec plugin).
+    Local,
+}
+
+/// One field that another manager holds.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct FieldConflict {
+    /// The other manager, `kubectl-edit`.
+    pub manager: String,
+    /// The field, as the server writes it: `.spec.replicas`.
+    pub field: String,
+}
+
+/// The server's own words, as an error without a cause.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(super) struct Words(pub String);
+
+impl ClusterError {
+    pub(super) fn new(attempted: impl Into<String>, kind: ErrorKind, words: impl Into<String>) -> Self {
+        Self { attempted: attempted.into(), kind, source: Some(Box::new(Words(words.into()))) }
+    }
+
+    pub(super) fn caused(
+        attempted: impl Into<String>,
+        kind: ErrorKind,
+        source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
+    ) -> Self {
+        Self { attempted: attempted.into(), kind, source: Some(source.into()) }
+    }
+
+    /// Sorts an error answer of the API server.
+    pub(super) fn from_status(attempted: String, code: u16, body: &[u8]) -> Self {
+        let status: Option<Status> = serde_json::from_slice(body).ok(); // A proxy's HTML page is no Status; then the code speaks.
+        let words = match &status {
+            Some(status) if !status.message.is_empty() => status.message.clone(),
+            Some(_) | None => {
+                format!("the server answered {code}: {}", String::from_utf8_lossy(&body[..body.len().min(200)]))
+            }
+        };
+        let kind = match code {
+            401 => ErrorKind::Unauthorized,
+            403 => match status.as_ref().map(|status| status.message.contains("exceeded quota")) {
+                Some(true) => ErrorKind::Refused,
+                Some(false) | None if words.contains("is forbidden: User") || status.is_none() => ErrorKind::Forbidden,
+                // Admission plugins (pod security, LimitRange) answer 403 too; RBAC's answer names the user.
+                Some(false) | None => ErrorKind::Refused,
+            },
+            404 => ErrorKind::NotFound,
+            409 => match status.as_ref().map(conflicts) {
+                Some(conflicts) if !conflicts.is_empty() => ErrorKind::FieldConflict(conflicts),
+                Some(_) | None => ErrorKind::Stale,
+            },
+            400 | 405 | 413 | 415 | 422 => ErrorKind::Refused,
+            429 => ErrorKind::Throttled,
+            504 => ErrorKind::Timeout,
+            500..=599 => ErrorKind::Server,
+            _ => ErrorKind::Garbled,
+        };
+        Self::new(attempted, kind, words)
+    }
+
+    /// The server's words for a person, or the attempt when there are none.
+    pub fn words(&self) -> String {
+        self.source.as_ref().map_or_else(|| self.attempted.clone(), |source| source.to_string())
+    }
+
+    /// One concrete action for the user.
+    pub fn hint(&self) -> Option<&'static str> {
+        match self.kind {
+            ErrorKind::Unreachable => {
+                Some("check that the cluster runs and that this machine reaches it: wbk-infra doctor")
+            }
+            ErrorKind::Timeout => {
+                Some("the API server does not answer; look at its health, or raise --request-timeout")
+            }
+            ErrorKind::Unauthorized => Some("renew the credentials of this kubeconfig context and try again"),
+            ErrorKind::Forbidden => Some("ask for the right named above, or use a context that has it"),
+            ErrorKind::Throttled => Some("the API server asks for fewer requests; try again later or lower --parallel"),
+            ErrorKind::Local => Some("check the kubeconfig, its certificates and its exec plugin"),
+            ErrorKind::NotFound
+            | ErrorKind::FieldConflict(_)
+            | ErrorKind::Stale
+            | ErrorKind::Refused
+            | ErrorKind::Server
+            | ErrorKind::Garbled => None,
+        }
+    }
+}
+
+/// Field conflicts of a 409 Status. Each cause reads `conflict with "NAME" using VERSION` or `conflict with "NAME" with subresource …`.
+fn conflicts(status: &Status) -> Vec<FieldConflict> {
+    let Some(details) = &status.details else { return Vec::new() };
+    details
+        .causes
+        .iter()
+        .filter(|cause| cause.reason == "FieldManagerConflict")
+        .map(|cause| FieldConflict {
+            manager: cause.message.split('"').nth(1).unwrap_or(&cause.message).to_owned(),
+            field: cause.field.clone(),
+        })
+        .collect()
+}

@@ -1,0 +1,24 @@
+//! The Kubernetes side: how to reach an API server, the few requests this tool makes of it, whose objects are whose,
+//! and when an object is ready. Nothing here decides what to change.
+
+mod client;
+mod connect;
+mod discovery;
+mod error;
+mod gate;
+mod metadata;
+mod ownership;
+mod protobuf;
+mod readiness;
+
+pub use client::{Applied, ApplyMode, Cluster, Guard, Propagation};
+pub use connect::connect;
+pub use discovery::{Discovery, Resource};
+pub use error::{ClusterError, ErrorKind, FieldConflict};
+pub use metadata::{ManagerEntry, Meta};
+pub use ownership::{
+    APPLYSET_ID, APPLYSET_KINDS, APPLYSET_PART_OF, APPLYSET_TOOLING, BLUEPRINT_LABEL, DIGEST_ANNOTATION, FIELD_MANAGER,
+    HELM_MANAGED_BY, MANAGED_BY, MANAGED_BY_LABEL, Marks, ORIGIN_ANNOTATION, Owner, system_namespace,
+};
+pub(crate) use readiness::explain_pods;
+pub use readiness::{Readiness, readiness};

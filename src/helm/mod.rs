@@ -1,0 +1,3 @@
+//! Placeholder until merge.
+mod seen;
+pub use seen::*;

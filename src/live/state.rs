@@ -1,0 +1,184 @@
+//! The live state: what was seen, and what the server said about what was undecided.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::Value;
+use wbk_provider_api::{FieldDiff, Observed, Why};
+
+use crate::{
+    cluster::{FieldConflict, Owner},
+    desired::DesiredObject,
+    helm::ReleaseSeen,
+    id::{Digest, ObjectId, ObjectKey, ReleaseId},
+};
+
+/// Everything that was seen.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Live {
+    /// What the provider saw of the cluster and its node pools.
+    pub provider: Observed,
+    /// The API server.
+    pub cluster: ClusterState,
+    /// The desired objects, each with what was found under its name.
+    pub objects: BTreeMap<ObjectKey, ObjectState>,
+    /// Objects that carry this blueprint's labels and are not desired.
+    pub extras: Vec<Extra>,
+    /// The desired releases, and those of ours that are not desired.
+    pub releases: BTreeMap<ReleaseId, ReleaseState>,
+    /// Namespaces that exist.
+    pub namespaces: BTreeSet<String>,
+    /// What could not be looked at, with the reason; nothing is planned for it.
+    pub unseen: BTreeMap<String, Why>,
+}
+
+/// The API server of the cluster.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ClusterState {
+    /// There is none yet: everything in it is absent by implication.
+    Absent,
+    /// It answered.
+    Reached(World),
+    /// It did not answer, and why.
+    Unknown(Why),
+}
+
+/// Which cluster was looked at.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct World {
+    /// The uid of the namespace kube-system: the cluster's identity.
+    pub uid: String,
+    /// The context it was reached through.
+    pub context: String,
+}
+
+/// What was found under the name of a desired object.
+#[derive(Debug, Clone, PartialEq)]
+pub enum ObjectState {
+    /// Nothing.
+    Absent(Birth),
+    /// An object.
+    Present(Found, Verdict),
+    /// It could not be seen.
+    Unknown(Why),
+}
+
+/// How sure it is that an absent object can be created.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Birth {
+    /// The server tried it and would create it.
+    Tried,
+    /// It could not be tried yet, and why (its namespace or its kind comes earlier in the plan).
+    Estimated(String),
+    /// The server refuses it, in its words.
+    Refused(String),
+    /// The server has no such kind, and nothing known brings it.
+    NoKind,
+}
+
+/// An object that is there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Found {
+    /// Its uid.
+    pub uid: String,
+    /// What must not have changed when a step touches it: a digest over the uid and all that managers set outside status.
+    pub fingerprint: Digest,
+    /// Whose it is.
+    pub owner: Owner,
+    /// What it waits for while it is being deleted; `None` when it is not being deleted.
+    pub deleting: Option<Vec<String>>,
+    /// The digest that was last applied, where one is written on it.
+    pub applied_digest: Option<String>,
+    /// Whether it was adopted: then it is given back, not deleted.
+    pub adopted: bool,
+}
+
+/// How an object that is there compares with what is wanted.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Verdict {
+    /// Proven the same.
+    Same,
+    /// It differs; the server's own answers were compared.
+    Differs {
+        /// Fields that would change; empty where only the ownership of fields would.
+        diff: Vec<FieldDiff>,
+        /// Fields that other managers hold.
+        holders: Vec<Holder>,
+    },
+    /// It differs in what cannot be changed in place.
+    Immutable {
+        /// Fields that would change.
+        diff: Vec<FieldDiff>,
+        /// The server's words.
+        words: String,
+    },
+    /// The server refuses the change, in its words.
+    Refused(String),
+}
+
+/// A field of ours that another manager holds, since when.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Holder {
+    /// The conflict as the server states it.
+    #[serde(flatten)]
+    pub conflict: FieldConflict,
+    /// The subresource it wrote through (`scale`), or empty.
+    #[serde(skip_serializing_if = "String::is_empty", default)]
+    pub subresource: String,
+    /// When it last wrote, RFC 3339; empty where unknown.
+    #[serde(skip_serializing_if = "String::is_empty", default)]
+    pub time: String,
+}
+
+/// An object with this blueprint's labels that is not desired.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Extra {
+    /// Which it is.
+    pub id: ObjectId,
+    /// What was found.
+    pub found: Found,
+    /// Its owners (`Kind/name`): it goes with them.
+    pub controllers: Vec<String>,
+}
+
+/// A release, and how its objects compare with what it renders now.
+#[derive(Debug, Clone, PartialEq)]
+pub enum ReleaseState {
+    /// It could be seen.
+    Seen {
+        /// The release's record; `None` where there is none.
+        record: Option<ReleaseSeen>,
+        /// Digest of what it is made from; `None` for a release that is not desired.
+        inputs: Option<Digest>,
+        /// Its objects that differ from what it renders, or are missing.
+        drifted: BTreeMap<String, Vec<FieldDiff>>,
+        /// How many objects it renders.
+        objects: usize,
+    },
+    /// It could not.
+    Unknown(Why),
+}
+
+/// A desired object as it is sent: what the digest is of, and what verdicts compare.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PlannedObject<'a> {
+    /// The desired object.
+    pub desired: &'a DesiredObject,
+    /// Digest of its manifest and the references of its secret keys.
+    pub digest: Digest,
+}
+
+impl<'a> PlannedObject<'a> {
+    /// Computes the digest.
+    pub fn new(desired: &'a DesiredObject) -> Self {
+        Self { digest: desired.digest(), desired }
+    }
+}
+
+impl DesiredObject {
+    /// Digest of the manifest and of the references (never the values) of its secret keys.
+    pub fn digest(&self) -> Digest {
+        let slots: Vec<Value> =
+            self.secrets.iter().map(|slot| serde_json::json!({ "key": slot.key, "from": slot.from })).collect();
+        Digest::of_json(&serde_json::json!([self.manifest, slots]))
+    }
+}

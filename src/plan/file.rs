@@ -1,0 +1,75 @@
+//! A plan as a file: versioned, canonical, hashed. Reading and writing bytes is the caller's; this is the format.
+
+use serde::{Deserialize, Serialize};
+
+use super::Plan;
+use crate::id::Digest;
+
+/// The format this program writes, and the only one it reads.
+pub const PLAN_FORMAT: u32 = 1;
+
+/// A plan with what guards it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct SavedPlan {
+    /// Marks the file for people and tools.
+    pub kind: String,
+    /// Format of the file.
+    pub format: u32,
+    /// Digest of the plan in its canonical form: it names the plan and shows every edit.
+    pub digest: Digest,
+    /// The plan.
+    pub plan: Plan,
+}
+
+/// A plan file cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum PlanFileError {
+    /// Not a plan.
+    #[error("this is no plan file of wbk-infra")]
+    NotAPlan(#[source] serde_json::Error),
+    /// Another version of the program wrote it.
+    #[error("the plan file has format {found}, and this program reads format {PLAN_FORMAT}")]
+    OtherFormat {
+        /// The format found.
+        found: u64,
+    },
+    /// Its content is not what was written.
+    #[error("the plan file was edited or damaged: its digest is not that of its plan")]
+    Edited,
+}
+
+impl SavedPlan {
+    /// Seals a plan.
+    pub fn new(plan: Plan) -> Self {
+        Self { kind: "wbk-infra-plan".into(), format: PLAN_FORMAT, digest: digest(&plan), plan }
+    }
+
+    /// The file's bytes: the same plan gives the same bytes.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let value = serde_json::to_value(self).expect("a plan holds nothing that JSON cannot");
+        let mut text = serde_json::to_string_pretty(&value).expect("a JSON value prints");
+        text.push('\n');
+        text.into_bytes()
+    }
+
+    /// Reads a file's bytes.
+    ///
+    /// # Errors
+    /// It is no plan, of another format, or was edited.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, PlanFileError> {
+        let value: serde_json::Value = serde_json::from_slice(bytes).map_err(PlanFileError::NotAPlan)?;
+        if let Some(found) = value["format"].as_u64()
+            && value["kind"] == "wbk-infra-plan"
+            && found != u64::from(PLAN_FORMAT)
+        {
+            return Err(PlanFileError::OtherFormat { found });
+        }
+        let saved: Self = serde_json::from_value(value).map_err(PlanFileError::NotAPlan)?;
+        if saved.digest == digest(&saved.plan) { Ok(saved) } else { Err(PlanFileError::Edited) }
+    }
+}
+
+fn digest(plan: &Plan) -> Digest {
+    Digest::of_json(&serde_json::to_value(plan).expect("a plan holds nothing that JSON cannot"))
+}

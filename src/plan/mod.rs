@@ -1,0 +1,16 @@
+//! PURE: what to change, in which order, and why not the rest. No I/O, no clock, no environment, no randomness: the same
+//! desired state, live state and options give the same plan, byte for byte.
+
+mod file;
+mod order;
+mod planner;
+mod step;
+mod summary;
+
+pub use file::{PLAN_FORMAT, PlanFileError, SavedPlan};
+pub use planner::{PlanOptions, destroy, plan};
+pub use step::{
+    Action, Expect, NotPlanned, ObjectStep, Payload, Phase, Plan, ReleaseAction, ReleaseStep, Step, StepId, Target,
+    WhyNot,
+};
+pub use summary::Summary;
