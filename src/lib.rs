@@ -2,6 +2,7 @@
 
 pub mod cluster;
 pub mod desired;
+pub mod execute;
 pub mod helm;
 pub mod id;
 pub mod live;

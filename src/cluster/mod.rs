@@ -17,8 +17,9 @@ pub use discovery::{Discovery, Resource};
 pub use error::{ClusterError, ErrorKind, FieldConflict};
 pub use metadata::{ManagerEntry, Meta};
 pub use ownership::{
-    APPLYSET_ID, APPLYSET_KINDS, APPLYSET_PART_OF, APPLYSET_TOOLING, BLUEPRINT_LABEL, DIGEST_ANNOTATION, FIELD_MANAGER,
-    HELM_MANAGED_BY, MANAGED_BY, MANAGED_BY_LABEL, Marks, ORIGIN_ANNOTATION, Owner, system_namespace,
+    ADOPTED_ANNOTATION, APPLYSET_ID, APPLYSET_KINDS, APPLYSET_PART_OF, APPLYSET_TOOLING, BLUEPRINT_LABEL,
+    DIGEST_ANNOTATION, FIELD_MANAGER, HELM_MANAGED_BY, MANAGED_BY, MANAGED_BY_LABEL, Marks, ORIGIN_ANNOTATION, Owner,
+    Provenance, system_namespace,
 };
 pub(crate) use readiness::explain_pods;
 pub use readiness::{Readiness, readiness};

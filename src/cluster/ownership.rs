@@ -30,6 +30,8 @@ pub const APPLYSET_PART_OF: &str = "applyset.kubernetes.io/part-of";
 pub const APPLYSET_ID: &str = "applyset.kubernetes.io/id";
 /// On the parent: the kinds that members have.
 pub const APPLYSET_KINDS: &str = "applyset.kubernetes.io/contains-group-kinds";
+/// On an object that was there before this tool took it over: it is given back, not deleted.
+pub const ADOPTED_ANNOTATION: &str = "wbk-infra/adopted";
 /// On the parent: the tool and its version.
 pub const APPLYSET_TOOLING: &str = "applyset.kubernetes.io/tooling";
 
@@ -43,6 +45,22 @@ pub fn system_namespace() -> &'static str {
 pub struct Marks {
     /// The blueprint's name.
     pub blueprint: String,
+}
+
+/// Where an object comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Provenance {
+    /// This tool made it.
+    Made,
+    /// It was there before and was adopted.
+    Adopted,
+}
+
+impl Provenance {
+    /// As an object's annotations say.
+    pub fn of(meta: &Meta) -> Self {
+        if meta.annotations.contains_key(ADOPTED_ANNOTATION) { Self::Adopted } else { Self::Made }
+    }
 }
 
 /// Who an object belongs to.
@@ -85,16 +103,19 @@ impl Marks {
     }
 
     /// The manifest with our marks: what is sent to the server. `digest` is that of the unmarked manifest.
-    pub fn mark(&self, manifest: &Value, digest: &Digest, origin: &str) -> Value {
+    pub fn mark(&self, manifest: &Value, digest: &Digest, origin: &str, provenance: Provenance) -> Value {
         let mut marked = manifest.clone();
         let metadata = &mut marked["metadata"];
-        for (map, key, value) in [
+        let adopted =
+            (provenance == Provenance::Adopted).then(|| ("annotations", ADOPTED_ANNOTATION, "true".to_owned()));
+        let always = [
             ("labels", MANAGED_BY_LABEL, MANAGED_BY.to_owned()),
             ("labels", BLUEPRINT_LABEL, self.blueprint.clone()),
             ("labels", APPLYSET_PART_OF, self.applyset_id()),
             ("annotations", DIGEST_ANNOTATION, digest.0.clone()),
             ("annotations", ORIGIN_ANNOTATION, origin.to_owned()),
-        ] {
+        ];
+        for (map, key, value) in always.into_iter().chain(adopted) {
             if !metadata[map].is_object() {
                 metadata[map] = json!({});
             }

@@ -5,13 +5,12 @@ use wbk_provider_api::{FieldDiff, Why};
 
 use super::{Birth, Found, Holder, ObjectState, Verdict, differences, missing_or_different};
 use crate::{
-    cluster::{Cluster, ClusterError, DIGEST_ANNOTATION, ErrorKind, FieldConflict, Guard, Marks, Meta, Resource},
+    cluster::{
+        Cluster, ClusterError, DIGEST_ANNOTATION, ErrorKind, FieldConflict, Guard, Marks, Meta, Provenance, Resource,
+    },
     desired::IgnoreRule,
     id::{Digest, ObjectId},
 };
-
-/// The annotation of an object that was there before this tool took it over.
-pub(crate) const ADOPTED_ANNOTATION: &str = "wbk-infra/adopted";
 
 /// What a verdict is asked about.
 pub(super) struct Question<'a> {
@@ -123,7 +122,7 @@ pub(crate) fn found(marks: &Marks, meta: &Meta) -> Found {
         owner: marks.owner(meta),
         deleting: meta.deleting.then(|| meta.finalizers.clone()),
         applied_digest: meta.annotations.get(DIGEST_ANNOTATION).cloned(),
-        adopted: meta.annotations.contains_key(ADOPTED_ANNOTATION),
+        adopted: Provenance::of(meta) == Provenance::Adopted,
     }
 }
 

@@ -14,7 +14,7 @@ use super::{
 use crate::{
     cluster::{
         APPLYSET_ID, APPLYSET_KINDS, Cluster, DIGEST_ANNOTATION, Discovery, ErrorKind, FIELD_MANAGER, MANAGED_BY,
-        Marks, Meta, Owner, Resource, system_namespace,
+        Marks, Meta, Owner, Provenance, Resource, system_namespace,
     },
     desired::{Desired, DesiredObject, IgnoreRule},
     helm::{ReleaseRecord, releases_from_secrets},
@@ -248,7 +248,12 @@ impl Observer<'_> {
                 let question = Question {
                     id: &object.id,
                     resource,
-                    manifest: marks_ref.mark(&self.values.fill(object), &digest, &origin(object)),
+                    manifest: marks_ref.mark(
+                        &self.values.fill(object),
+                        &digest,
+                        &origin(object),
+                        seen.map_or(Provenance::Made, Provenance::of),
+                    ),
                     manager: FIELD_MANAGER,
                     seen,
                     ignore: rules_for(&self.desired.policy.ignore, &object.id),

@@ -227,7 +227,11 @@ impl<'a> Draft<'a> {
         match verdict {
             Verdict::Same if !adopting => self.unchanged += 1,
             Verdict::Same => {
-                let step = self.object_step(object, Action::Adopt, "it is as wanted; it becomes ours".into(), expect());
+                let mut step =
+                    self.object_step(object, Action::Adopt, "it is as wanted; it becomes ours".into(), expect());
+                if let Payload::Object(payload) = &mut step.payload {
+                    payload.adopted = true;
+                }
                 self.add(step);
             }
             Verdict::Refused(words) => {
@@ -276,6 +280,7 @@ impl<'a> Draft<'a> {
                 step.diff = diff;
                 step.holders = holders.clone();
                 if let Payload::Object(payload) = &mut step.payload {
+                    payload.adopted = adopting || found.adopted;
                     payload.take = !taken.is_empty();
                     payload.keep.extend(keep);
                 }
@@ -376,6 +381,7 @@ impl<'a> Draft<'a> {
                 secrets: object.secrets.clone(),
                 digest: Some(object.digest()),
                 origin: origin(object),
+                adopted: false,
                 take: false,
                 keep: rules_for(&self.desired.policy.ignore, &object.id).into_iter().cloned().collect(),
             })),
@@ -663,6 +669,7 @@ impl<'a> Draft<'a> {
                 secrets: Vec::new(),
                 digest: None,
                 origin: String::new(),
+                adopted: found.adopted,
                 take: false,
                 keep: Vec::new(),
             })),

@@ -151,6 +151,8 @@ pub struct ObjectStep {
     pub digest: Option<Digest>,
     /// Where in the blueprint it comes from.
     pub origin: String,
+    /// Whether it was there before and is, or stays, adopted.
+    pub adopted: bool,
     /// Whether fields of other managers are taken.
     pub take: bool,
     /// Fields that are left to others: their live value is kept.

@@ -1,0 +1,18 @@
+//! Carries a plan out: what is unblocked runs, within what the server bears; a failure blocks its dependants and nothing
+//! else; every call is announced in the journal before it is made; one writer at a time holds the Lease.
+
+mod actuator;
+mod error;
+mod event;
+mod executor;
+mod journal;
+mod lease;
+mod objects;
+mod waiting;
+
+pub use actuator::{Actuator, PlatformActuator, ReleaseRunner};
+pub use error::StepError;
+pub use event::{Event, EventSink};
+pub use executor::{Execution, Stop, execute};
+pub use journal::{Journal, JournalError, Unfinished};
+pub use lease::{Lease, LeaseError};

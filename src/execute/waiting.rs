@@ -1,0 +1,188 @@
+//! Waiting for readiness and for removal, with the name of what is awaited: pod, container and last event when it is slow.
+
+use std::time::{Duration, Instant};
+
+use http::Method;
+use serde_json::Value;
+
+use super::error::StepError;
+use crate::{
+    cluster::{Cluster, Discovery, ErrorKind, Readiness, Resource, explain_pods, readiness},
+    id::{Gvk, ObjectId},
+};
+
+/// After this long a wait is slow: pods and events are read to say why. Ready objects are ready within a second.
+const SLOW: Duration = Duration::from_secs(5);
+
+/// Kinds that are not ready just by being there.
+const GATED: [(&str, &str); 8] = [
+    ("", "Namespace"),
+    ("", "Pod"),
+    ("apps", "Deployment"),
+    ("apps", "StatefulSet"),
+    ("apps", "DaemonSet"),
+    ("batch", "Job"),
+    ("apiextensions.k8s.io", "CustomResourceDefinition"),
+    ("apiregistration.k8s.io", "APIService"),
+];
+
+/// What a wait needs.
+pub(super) struct Wait<'a> {
+    pub cluster: &'a Cluster,
+    pub discovery: &'a Discovery,
+    pub resource: &'a Resource,
+    pub id: &'a ObjectId,
+    pub deadline: Instant,
+    pub say: &'a (dyn Fn(String) + Send + Sync),
+}
+
+/// Polls from fast to slow: most objects are ready at the first look.
+struct Pace(Duration);
+
+impl Pace {
+    fn new() -> Self {
+        Self(Duration::from_millis(40))
+    }
+
+    async fn pause(&mut self) {
+        tokio::time::sleep(self.0).await;
+        self.0 = (self.0 * 2).min(Duration::from_secs(1));
+    }
+}
+
+impl Wait<'_> {
+    /// Waits until the object is ready.
+    pub(super) async fn until_ready(&self) -> Result<(), StepError> {
+        let kind = self.id.gvk.group_kind();
+        if !GATED.iter().any(|(group, name)| kind.group == *group && kind.kind == *name) {
+            return Ok(());
+        }
+        let started = Instant::now();
+        let mut pace = Pace::new();
+        let mut said = String::new();
+        loop {
+            let waiting = match self.cluster.get(self.resource, self.id).await {
+                Ok(Some(object)) => match readiness(&object) {
+                    Readiness::Ready => return Ok(()),
+                    Readiness::Failed(why) => {
+                        let why = self.explained(&object, why).await;
+                        return Err(StepError::overdue(format!("{} did not become ready", self.id), why));
+                    }
+                    Readiness::Waiting(why) if started.elapsed() < SLOW => why,
+                    Readiness::Waiting(why) => self.explained(&object, why).await,
+                },
+                Ok(None) => {
+                    return Err(StepError::overdue(
+                        format!("{} did not become ready", self.id),
+                        "it was deleted meanwhile".into(),
+                    ));
+                }
+                Err(error)
+                    if matches!(
+                        error.kind,
+                        ErrorKind::Unreachable | ErrorKind::Timeout | ErrorKind::Server | ErrorKind::Throttled
+                    ) =>
+                {
+                    format!("the API server does not answer: {}", error.words())
+                }
+                Err(error) => return Err(error.into()),
+            };
+            if Instant::now() > self.deadline {
+                return Err(StepError::overdue(
+                    format!("{} did not become ready in {} s", self.id, started.elapsed().as_secs()),
+                    waiting,
+                ));
+            }
+            if waiting != said {
+                (self.say)(waiting.clone());
+                said = waiting;
+            }
+            pace.pause().await;
+        }
+    }
+
+    /// Waits until the object with this uid is gone.
+    pub(super) async fn until_gone(&self, uid: &str) -> Result<(), StepError> {
+        let mut pace = Pace::new();
+        let mut said = String::new();
+        loop {
+            let waiting = match self.cluster.get_metadata(self.resource, self.id).await {
+                Ok(None) => return Ok(()),
+                Ok(Some(meta)) if meta.uid != uid => return Ok(()),
+                Ok(Some(meta)) if meta.finalizers.is_empty() => "its removal".to_owned(),
+                Ok(Some(meta)) if self.id.gvk.kind == "Namespace" => {
+                    self.namespace_remains().await.unwrap_or_else(|| meta.finalizers.join(", "))
+                }
+                Ok(Some(meta)) => format!("its finalizers {}", meta.finalizers.join(", ")),
+                Err(error)
+                    if matches!(
+                        error.kind,
+                        ErrorKind::Unreachable | ErrorKind::Timeout | ErrorKind::Server | ErrorKind::Throttled
+                    ) =>
+                {
+                    format!("the API server does not answer: {}", error.words())
+                }
+                Err(error) => return Err(error.into()),
+            };
+            if Instant::now() > self.deadline {
+                return Err(StepError::overdue(format!("{} is not gone", self.id), format!("it waits for {waiting}")));
+            }
+            if waiting != said {
+                (self.say)(format!("waits for {waiting}"));
+                said = waiting;
+            }
+            pace.pause().await;
+        }
+    }
+
+    /// What a namespace that is being deleted still holds, in the server's words.
+    async fn namespace_remains(&self) -> Option<String> {
+        // An explanation only: without it the finalizers are named.
+        let object = self.cluster.get(self.resource, self.id).await.ok()??;
+        let conditions = object.pointer("/status/conditions")?.as_array()?;
+        let remains: Vec<&str> = conditions
+            .iter()
+            .filter(|condition| condition["status"] == "True")
+            .filter_map(|condition| condition["message"].as_str())
+            .collect();
+        (!remains.is_empty()).then(|| remains.join("; "))
+    }
+
+    /// Adds what the pods and the last event say.
+    async fn explained(&self, object: &Value, why: String) -> String {
+        let mut parts = vec![why];
+        parts.extend(self.pods(object).await);
+        parts.extend(self.last_event().await);
+        parts.join("; ")
+    }
+
+    async fn pods(&self, object: &Value) -> Option<String> {
+        let labels = object.pointer("/spec/selector/matchLabels")?.as_object()?;
+        let selector: Vec<String> =
+            labels.iter().map(|(key, value)| format!("{key}={}", value.as_str().unwrap_or_default())).collect();
+        let namespace = self.id.namespace.as_deref()?;
+        self.discovery.find(&Gvk::new("v1", "Pod"))?;
+        let selector = selector.join(",").replace('/', "%2F").replace('=', "%3D").replace(',', "%2C");
+        let path = format!("/api/v1/namespaces/{namespace}/pods?limit=20&labelSelector={selector}");
+        // An explanation only: a caller that may not list pods still waits.
+        let pods = self.cluster.request(Method::GET, &path, None, "look at its pods").await.ok()?;
+        explain_pods(pods["items"].as_array()?)
+    }
+
+    async fn last_event(&self) -> Option<String> {
+        let namespace = self.id.namespace.as_deref()?;
+        let selector = format!("involvedObject.name%3D{}%2Ctype%3DWarning", self.id.name);
+        let path = format!("/api/v1/namespaces/{namespace}/events?limit=50&fieldSelector={selector}");
+        // An explanation only, as above.
+        let events = self.cluster.request(Method::GET, &path, None, "look at its events").await.ok()?;
+        let time = |event: &Value| {
+            event["lastTimestamp"].as_str().or(event["eventTime"].as_str()).unwrap_or_default().to_owned()
+        };
+        let last = events["items"].as_array()?.iter().max_by_key(|event| time(event))?;
+        Some(format!(
+            "last event: {} {}",
+            last["reason"].as_str().unwrap_or_default(),
+            last["message"].as_str().unwrap_or_default()
+        ))
+    }
+}
