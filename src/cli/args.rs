@@ -1,0 +1,370 @@
+//! The command line: what can be asked, with help that teaches.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// One YAML blueprint becomes a working GPU platform for W&B Launch on Kubernetes, and stays it.
+#[derive(Debug, Parser)]
+#[command(
+    name = "wbk-infra",
+    version,
+    about,
+    disable_help_subcommand = true,
+    arg_required_else_help = true,
+    after_help = "\
+Examples:
+  wbk-infra apply blueprints/local.yaml            a whole platform on this machine: no account, no Docker
+  wbk-infra plan base.yaml -f prod.yaml            what would change, with an overlay
+  wbk-infra plan site.yaml --out site.plan         save a plan; `wbk-infra apply site.plan` does exactly that
+  wbk-infra drift site.yaml -o sarif > drift.sarif what moved, for a code scanner; exit code 3 when something did
+  wbk-infra explain site.yaml namespaces[wandb-jobs].quota.gpu
+
+Exit codes:
+  0 done, or nothing to do    1 failed                        2 wrong usage
+  3 changes or drift pending  4 apply stopped, rest is named  5 a check failed
+  6 a check was inconclusive  130 interrupted"
+)]
+pub struct Cli {
+    /// What is asked for.
+    #[command(subcommand)]
+    pub command: Command,
+    /// Options of every command.
+    #[command(flatten)]
+    pub global: Global,
+}
+
+/// Options of every command.
+#[derive(Debug, Args, Clone)]
+pub struct Global {
+    /// Output on standard output: for people, for programs, for pull requests.
+    #[arg(short, long, global = true, value_enum, default_value_t = Output::Human, help_heading = "Global options")]
+    pub output: Output,
+    /// Less: errors and results only.
+    #[arg(short, long, global = true, conflicts_with = "verbose", help_heading = "Global options")]
+    pub quiet: bool,
+    /// More: every step with its reason, and timings.
+    #[arg(short, long, global = true, help_heading = "Global options")]
+    pub verbose: bool,
+    /// Colour. NO_COLOR is honoured.
+    #[arg(long, global = true, value_enum, default_value_t = Colour::Auto, help_heading = "Global options")]
+    pub color: Colour,
+    /// Context of the kubeconfig, for the provider `existing`; over the blueprint's.
+    #[arg(long, global = true, help_heading = "Global options")]
+    pub context: Option<String>,
+    /// Most requests to an API server at once.
+    #[arg(long, global = true, default_value_t = 48, value_name = "N", help_heading = "Global options")]
+    pub parallel: usize,
+    /// Seconds that one request to an API server may take.
+    #[arg(long, global = true, default_value_t = 30, value_name = "SECONDS", help_heading = "Global options")]
+    pub request_timeout: u64,
+    /// Folder with etcd, kube-apiserver, kubectl and helm, for the provider `local`.
+    #[arg(long, global = true, env = "KUBEBUILDER_ASSETS", value_name = "FOLDER", help_heading = "Global options")]
+    pub assets: Option<PathBuf>,
+    /// Mirror for verified downloads of those programs.
+    #[arg(long, global = true, env = "WBK_INFRA_MIRROR", value_name = "URL", help_heading = "Global options")]
+    pub mirror: Option<String>,
+}
+
+/// Output formats.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Output {
+    /// Text for people.
+    Human,
+    /// JSON with a published schema.
+    Json,
+    /// YAML.
+    Yaml,
+    /// Markdown for pull requests.
+    Markdown,
+    /// SARIF 2.1.0 (drift).
+    Sarif,
+    /// CTRF JSON (verify).
+    Ctrf,
+    /// JUnit XML (verify).
+    Junit,
+}
+
+/// When to colour.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Colour {
+    /// On a terminal.
+    Auto,
+    /// Always.
+    Always,
+    /// Never.
+    Never,
+}
+
+/// A blueprint with its overlays.
+#[derive(Debug, Args, Clone)]
+pub struct BlueprintArgs {
+    /// The blueprint.
+    #[arg(value_name = "BLUEPRINT", required_unless_present = "files")]
+    pub blueprint: Option<PathBuf>,
+    /// Blueprint and overlays in order; lists are merged by name, null removes.
+    #[arg(short = 'f', long = "file", value_name = "FILE")]
+    pub files: Vec<PathBuf>,
+}
+
+impl BlueprintArgs {
+    /// All files in order.
+    pub fn all(&self) -> Vec<PathBuf> {
+        self.blueprint.iter().chain(&self.files).cloned().collect()
+    }
+}
+
+/// Decisions that a blueprint cannot make.
+#[derive(Debug, Args, Clone, Default)]
+pub struct DecisionArgs {
+    /// Take over a thing that is there and not ours, as the plan prints it: --adopt "ConfigMap team/settings".
+    #[arg(long, value_name = "WHAT")]
+    pub adopt: Vec<String>,
+    /// Let data go, as the plan prints it: --delete "Namespace wandb-jobs"; `all` for everything of the blueprint.
+    #[arg(long, value_name = "WHAT")]
+    pub delete: Vec<String>,
+    /// What to do about fields that others hold; over the blueprint's policy.
+    #[arg(long, value_enum, value_name = "CHOICE")]
+    pub conflicts: Option<Conflicts>,
+}
+
+/// What to do about fields that others hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Conflicts {
+    /// Take back what was ours; stop at what never was.
+    Mend,
+    /// Take them.
+    Take,
+    /// Leave them.
+    Yield,
+    /// Plan nothing for that object.
+    Stop,
+}
+
+/// Which checks run.
+#[derive(Debug, Args, Clone, Default)]
+pub struct CheckArgs {
+    /// Only these checks: `nodes`, `quota/*`.
+    #[arg(long, value_name = "CHECK")]
+    pub only: Vec<String>,
+    /// Not these checks.
+    #[arg(long, value_name = "CHECK")]
+    pub skip: Vec<String>,
+}
+
+/// What can be asked.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Say what would change, why, and whom it disturbs; change nothing.
+    #[command(after_help = "\
+Examples:
+  wbk-infra plan blueprints/local.yaml
+  wbk-infra plan site.yaml --out site.plan --exit-code
+  wbk-infra plan site.yaml -o markdown >> $GITHUB_STEP_SUMMARY")]
+    Plan {
+        /// The blueprint.
+        #[command(flatten)]
+        blueprint: BlueprintArgs,
+        /// Decisions.
+        #[command(flatten)]
+        decisions: DecisionArgs,
+        /// Save the plan; `apply` does exactly that, once, as long as the world has not moved.
+        #[arg(long, value_name = "FILE")]
+        out: Option<PathBuf>,
+        /// Exit with 3 when something is to be done.
+        #[arg(long)]
+        exit_code: bool,
+    },
+    /// Do what a plan says, in order; then see that nothing is left to do, and verify.
+    #[command(after_help = "\
+Examples:
+  wbk-infra apply blueprints/local.yaml
+  wbk-infra apply site.plan                 a saved plan, once
+  wbk-infra apply site.yaml --yes -o json   in CI")]
+    Apply {
+        /// The blueprint, or a saved plan.
+        #[command(flatten)]
+        blueprint: BlueprintArgs,
+        /// Decisions.
+        #[command(flatten)]
+        decisions: DecisionArgs,
+        /// Checks at the end.
+        #[command(flatten)]
+        checks: CheckArgs,
+        /// Do not ask.
+        #[arg(short, long)]
+        yes: bool,
+        /// Do not verify at the end.
+        #[arg(long)]
+        no_verify: bool,
+    },
+    /// Prove the platform: every promise of the blueprint, with evidence.
+    #[command(after_help = "\
+Examples:
+  wbk-infra verify blueprints/local.yaml
+  wbk-infra verify site.yaml --only nodes --only 'jobs/*' -o junit > verify.xml")]
+    Verify {
+        /// The blueprint.
+        #[command(flatten)]
+        blueprint: BlueprintArgs,
+        /// Which checks.
+        #[command(flatten)]
+        checks: CheckArgs,
+        /// List the checks and run none.
+        #[arg(long)]
+        list: bool,
+    },
+    /// Say what moved since the last apply, and who moved it; exit with 3 when something did.
+    #[command(after_help = "\
+Examples:
+  wbk-infra drift blueprints/local.yaml
+  wbk-infra drift site.yaml --watch
+  wbk-infra drift site.yaml -o sarif > drift.sarif")]
+    Drift {
+        /// The blueprint.
+        #[command(flatten)]
+        blueprint: BlueprintArgs,
+        /// Look again and again, and tell what is new.
+        #[arg(long)]
+        watch: bool,
+        /// Seconds between two looks of --watch.
+        #[arg(long, default_value_t = 5, value_name = "SECONDS")]
+        interval: u64,
+    },
+    /// Take the platform away, in reverse order; data goes only when named. Ends with what is left.
+    #[command(after_help = "\
+Examples:
+  wbk-infra destroy blueprints/local.yaml                        keeps namespaces, claims, custom kinds and the cluster
+  wbk-infra destroy blueprints/local.yaml --delete all --yes     leaves nothing")]
+    Destroy {
+        /// The blueprint.
+        #[command(flatten)]
+        blueprint: BlueprintArgs,
+        /// Decisions.
+        #[command(flatten)]
+        decisions: DecisionArgs,
+        /// Do not ask.
+        #[arg(short, long)]
+        yes: bool,
+    },
+    /// One screen: cluster, pools, objects, releases, what waits.
+    Status {
+        /// The blueprint.
+        #[command(flatten)]
+        blueprint: BlueprintArgs,
+    },
+    /// Check a blueprint without any cluster; every problem at once.
+    Lint {
+        /// The blueprint.
+        #[command(flatten)]
+        blueprint: BlueprintArgs,
+    },
+    /// Print the complete desired state, the same bytes each time.
+    Render {
+        /// The blueprint.
+        #[command(flatten)]
+        blueprint: BlueprintArgs,
+    },
+    /// Say where a value comes from: file and line, or which default and why.
+    #[command(after_help = "Example:\n  wbk-infra explain blueprints/local.yaml namespaces[wandb-jobs].quota.gpu")]
+    Explain {
+        /// The blueprint; overlays with -f.
+        #[command(flatten)]
+        blueprint: BlueprintArgs,
+        /// Path of the value, `nodePools[a100].taints`.
+        #[arg(value_name = "PATH")]
+        path: String,
+    },
+    /// Print the JSON Schema of blueprints, of plans or of drift reports.
+    Schema {
+        /// Of what.
+        #[arg(value_enum, default_value_t = SchemaOf::Blueprint)]
+        of: SchemaOf,
+    },
+    /// Say what this machine and these credentials lack, with the fix.
+    Doctor {
+        /// A blueprint narrows it to what that needs.
+        #[command(flatten)]
+        blueprint: OptionalBlueprint,
+    },
+    /// Local clusters: real control planes on this machine, with simulated nodes.
+    Local {
+        /// What to do.
+        #[command(subcommand)]
+        command: LocalCommand,
+    },
+    /// Where each program that a local cluster needs comes from.
+    Assets {
+        /// Get what is missing now, rather than at the first apply.
+        #[arg(long)]
+        fetch: bool,
+    },
+    /// Completions for a shell.
+    Completions {
+        /// The shell.
+        #[arg(value_enum)]
+        shell: clap_complete::Shell,
+    },
+}
+
+/// A blueprint that may be left out.
+#[derive(Debug, Args, Clone)]
+pub struct OptionalBlueprint {
+    /// The blueprint.
+    #[arg(value_name = "BLUEPRINT")]
+    pub blueprint: Option<PathBuf>,
+}
+
+/// What has a schema.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum SchemaOf {
+    /// The blueprint language.
+    Blueprint,
+    /// `plan -o json`.
+    Plan,
+}
+
+/// Commands on local clusters.
+#[derive(Debug, Subcommand)]
+pub enum LocalCommand {
+    /// All of them, with what runs.
+    List,
+    /// Start one that is stopped.
+    Start {
+        /// Its name.
+        name: String,
+    },
+    /// Stop one; its data stays.
+    Stop {
+        /// Its name.
+        name: String,
+    },
+    /// Print the logs of a component.
+    Logs {
+        /// The cluster's name.
+        name: String,
+        /// etcd, kube-apiserver, kube-controller-manager, kube-scheduler or simulator.
+        #[arg(default_value = "kube-apiserver")]
+        component: String,
+    },
+    /// Print the path of its kubeconfig: export KUBECONFIG=$(wbk-infra local kubeconfig NAME).
+    Kubeconfig {
+        /// Its name.
+        name: String,
+    },
+    /// Stop one and remove it with its data.
+    Delete {
+        /// Its name.
+        name: String,
+        /// Do not ask.
+        #[arg(short, long)]
+        yes: bool,
+    },
+    /// The process that simulates nodes; started by a cluster, not by people.
+    #[command(hide = true)]
+    Simulate {
+        /// The kubeconfig it uses.
+        #[arg(long)]
+        kubeconfig: PathBuf,
+    },
+}

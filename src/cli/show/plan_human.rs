@@ -1,0 +1,160 @@
+//! A plan for people.
+
+use std::fmt::Write;
+
+use serde_json::Value;
+use wbk_provider_api::{Disruption, FieldDiff};
+
+use super::{Mood, paint};
+use crate::plan::{Action, NotPlanned, Plan, Step, Summary, WhyNot};
+
+/// Characters of a value that are shown; longer ones are cut in the middle of a line nobody reads.
+const VALUE_WIDTH: usize = 100;
+/// Fields of one step that are shown without `--verbose`.
+const FIELDS: usize = 12;
+
+/// The plan as text. `verbose` shows every reason and field.
+pub fn plan_human(plan: &Plan, verbose: bool, simulated: bool) -> String {
+    let mut text = String::new();
+    let place = match &plan.world {
+        Some(world) => format!("context {}", world.context),
+        None => "which is not there yet".to_owned(),
+    };
+    let simulated = if simulated { ", nodes simulated" } else { "" };
+    line(
+        &mut text,
+        &paint(
+            Mood::Strong,
+            format!(
+                "{} {} on {} cluster {} ({place}{simulated})",
+                if plan.destroys { "Taking away" } else { "Plan for" },
+                plan.blueprint,
+                plan.wanted.cluster.provider,
+                plan.wanted.cluster.name
+            ),
+        ),
+    );
+    if plan.steps.is_empty() && plan.not_planned.is_empty() {
+        line(&mut text, &format!("Nothing to do: {} objects and releases are as they shall be.", plan.unchanged));
+        return text;
+    }
+    line(&mut text, "");
+    let mut plain_creates = 0;
+    for step in &plan.steps {
+        if step.action == Action::Create && step.diff.is_empty() && !verbose && plan.steps.len() > 60 {
+            plain_creates += 1;
+            continue;
+        }
+        one_step(&mut text, step, verbose);
+    }
+    if plain_creates > 0 {
+        let names = counted(plan);
+        line(&mut text, &format!("  {} {plain_creates} new objects: {names} (all of them: --verbose)", paint(Mood::Good, '+')));
+    }
+    if !plan.not_planned.is_empty() {
+        line(&mut text, "");
+        line(&mut text, &paint(Mood::Strong, "Not planned:"));
+        for entry in &plan.not_planned {
+            not_planned(&mut text, entry);
+        }
+    }
+    line(&mut text, "");
+    line(&mut text, &format!("Plan: {}.", Summary::of(plan)));
+    text
+}
+
+fn line(text: &mut String, line: &str) {
+    text.push_str(line);
+    text.push('\n');
+}
+
+fn mood(action: Action) -> Mood {
+    match action {
+        Action::Create | Action::Start => Mood::Good,
+        Action::Update | Action::Adopt | Action::Disown => Mood::Change,
+        Action::Replace | Action::Delete => Mood::Bad,
+    }
+}
+
+fn one_step(text: &mut String, step: &Step, verbose: bool) {
+    let mark = paint(mood(step.action), step.action.mark());
+    let word = paint(mood(step.action), format!("{:7}", step.action.word()));
+    line(text, &format!("  {mark} {word} {}", step.target));
+    // That a new thing is new is no news; every other reason is.
+    if step.action != Action::Create || verbose {
+        line(text, &format!("      {}", paint(Mood::Faint, &step.reason)));
+    }
+    if verbose {
+        if let Some(at) = &step.at {
+            line(text, &format!("      {}", paint(Mood::Faint, format!("from {at}"))));
+        }
+        if let Some(estimated) = &step.estimated {
+            line(text, &format!("      {}", paint(Mood::Faint, format!("estimated: {estimated}"))));
+        }
+    }
+    let shown = if verbose { step.diff.len() } else { FIELDS.min(step.diff.len()) };
+    for field in &step.diff[..shown] {
+        line(text, &format!("      {}", field_line(field)));
+    }
+    if shown < step.diff.len() {
+        line(text, &format!("      … and {} more fields (--verbose)", step.diff.len() - shown));
+    }
+    match &step.disruption {
+        Disruption::None => {}
+        Disruption::Rolling => line(text, &format!("      {}", paint(Mood::Change, "its pods restart one after the other"))),
+        Disruption::Stops(what) => line(text, &format!("      {}", paint(Mood::Bad, format!("stops {what}")))),
+        Disruption::LosesData(what) => line(text, &format!("      {}", paint(Mood::Bad, format!("loses the data of {what}")))),
+    }
+}
+
+/// `spec.replicas: 5 -> 2`.
+pub(super) fn field_line(field: &FieldDiff) -> String {
+    let value = |value: &Option<Value>| value.as_ref().map_or_else(|| "(nothing)".to_owned(), short);
+    format!("{}: {} -> {}", field.path, value(&field.old), value(&field.new))
+}
+
+fn short(value: &Value) -> String {
+    let text = value.as_str().map_or_else(|| value.to_string(), |text| if text.starts_with('(') { text.to_owned() } else { format!("{text:?}") });
+    if text.chars().count() <= VALUE_WIDTH {
+        text
+    } else {
+        let cut: String = text.chars().take(VALUE_WIDTH).collect();
+        format!("{cut}…")
+    }
+}
+
+fn not_planned(text: &mut String, entry: &NotPlanned) {
+    let word = match entry.why {
+        WhyNot::Blocked => paint(Mood::Bad, "blocked   "),
+        WhyNot::Unmanaged => paint(Mood::Faint, "unmanaged "),
+        WhyNot::Unseen => paint(Mood::Change, "unseen    "),
+        WhyNot::Protected => paint(Mood::Change, "protected "),
+        WhyNot::OverBudget => paint(Mood::Bad, "over limit"),
+    };
+    line(text, &format!("  {word} {}", entry.what));
+    line(text, &format!("             {}", entry.reason));
+    if let Some(hint) = &entry.hint {
+        line(text, &format!("             hint: {hint}"));
+    }
+}
+
+/// `Deployment 3, ConfigMap 40`.
+fn counted(plan: &Plan) -> String {
+    let mut counts: std::collections::BTreeMap<String, usize> = std::collections::BTreeMap::new();
+    for step in plan.steps.iter().filter(|step| step.action == Action::Create) {
+        let kind = match &step.target {
+            crate::plan::Target::Object(id) => id.gvk.kind.clone(),
+            crate::plan::Target::Release(_) => "helm release".to_owned(),
+            crate::plan::Target::NodePool(_) => "node pool".to_owned(),
+            crate::plan::Target::Cluster(_) => "cluster".to_owned(),
+        };
+        *counts.entry(kind).or_default() += 1;
+    }
+    let mut text = String::new();
+    for (kind, count) in counts {
+        let comma = if text.is_empty() { "" } else { ", " };
+        // Writing to a String cannot fail.
+        let _ = write!(text, "{comma}{kind} {count}");
+    }
+    text
+}

@@ -1,3 +1,0 @@
-//! Placeholder until merge.
-mod seen;
-pub use seen::*;
