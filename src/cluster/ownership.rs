@@ -2,13 +2,11 @@
 //!
 //! The ApplySet labels and annotations are those of KEP-3659, so that `kubectl` and other tools see the set too.
 
-use std::collections::BTreeSet;
-
 use base64::Engine as _;
 use serde_json::{Value, json};
 
 use super::Meta;
-use crate::id::{Digest, GroupKind, ObjectId, ReleaseId};
+use crate::id::{Digest, ReleaseId};
 
 /// The one field manager of this tool.
 pub const FIELD_MANAGER: &str = "wbk-infra";
@@ -122,29 +120,6 @@ impl Marks {
             metadata[map][key] = value.into();
         }
         marked
-    }
-
-    /// The namespace of the parent and the Lease, and the parent itself, for the kinds that members have.
-    pub fn parents(&self, kinds: &BTreeSet<GroupKind>) -> [(ObjectId, Value); 2] {
-        let namespace = system_namespace();
-        let kinds = kinds.iter().map(GroupKind::to_string).collect::<Vec<_>>().join(",");
-        [
-            (
-                ObjectId::new("v1", "Namespace", None, namespace),
-                json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": namespace } }),
-            ),
-            (
-                ObjectId::new("v1", "ConfigMap", Some(namespace), &self.parent_name()),
-                json!({
-                    "apiVersion": "v1", "kind": "ConfigMap",
-                    "metadata": {
-                        "name": self.parent_name(), "namespace": namespace,
-                        "labels": { APPLYSET_ID: self.applyset_id() },
-                        "annotations": { APPLYSET_TOOLING: "wbk-infra/v1", APPLYSET_KINDS: kinds },
-                    },
-                }),
-            ),
-        ]
     }
 
     /// Whose object this is.

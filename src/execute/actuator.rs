@@ -7,12 +7,16 @@ use wbk_provider_api::{Progress, Provider};
 
 use super::{
     error::StepError,
+    event::EventSink,
+    lease::{Holder, Lease},
     objects::{ObjectRunner, brings_kinds},
+    parent::Parent,
 };
 use crate::{
     cluster::{Cluster, Discovery, Marks, connect},
+    id::Digest,
     live::{Remembered, SecretValues},
-    plan::{Payload, Plan, ReleaseStep, Step, Target},
+    plan::{Action, Payload, Plan, ReleaseStep, Step, Target},
 };
 
 /// Runs one step and waits until it holds.
@@ -49,8 +53,19 @@ pub struct PlatformActuator<'a> {
     salt: String,
     releases: Option<&'a dyn ReleaseRunner>,
     limits: Limits,
-    cluster: tokio::sync::RwLock<Option<(Cluster, std::sync::Arc<Discovery>)>>,
+    holder: Holder,
+    saved_plan: Option<Digest>,
+    /// Where waits for the Lease are told.
+    events: EventSink<'a>,
+    cluster: tokio::sync::RwLock<Reached>,
     remembered: Mutex<BTreeMap<String, Option<Remembered>>>,
+}
+
+/// The connection, and what must be held before anything is written over it.
+#[derive(Default)]
+struct Reached {
+    connection: Option<(Cluster, std::sync::Arc<Discovery>)>,
+    lease: Option<Lease>,
 }
 
 /// Bounds on requests.
@@ -67,19 +82,22 @@ impl<'a> PlatformActuator<'a> {
     pub fn new(
         plan: &'a Plan,
         provider: &'a dyn Provider,
-        values: &'a SecretValues,
-        salt: impl Into<String>,
+        (values, salt): (&'a SecretValues, String),
         limits: Limits,
+        (holder, events): (Holder, EventSink<'a>),
     ) -> Self {
         Self {
             plan,
             provider,
             marks: Marks::new(&plan.blueprint),
             values,
-            salt: salt.into(),
+            salt,
             releases: None,
             limits,
-            cluster: tokio::sync::RwLock::new(None),
+            holder,
+            saved_plan: None,
+            events,
+            cluster: tokio::sync::RwLock::new(Reached::default()),
             remembered: Mutex::new(BTreeMap::new()),
         }
     }
@@ -91,42 +109,104 @@ impl<'a> PlatformActuator<'a> {
         self
     }
 
+    /// For a saved plan, which is applied once.
+    #[must_use]
+    pub fn once(mut self, digest: Digest) -> Self {
+        self.saved_plan = Some(digest);
+        self
+    }
+
     /// With a connection that is there already.
     #[must_use]
     pub fn with_cluster(self, cluster: Cluster, discovery: Discovery) -> Self {
-        Self { cluster: tokio::sync::RwLock::new(Some((cluster, std::sync::Arc::new(discovery)))), ..self }
+        let reached = Reached { connection: Some((cluster, std::sync::Arc::new(discovery))), lease: None };
+        Self { cluster: tokio::sync::RwLock::new(reached), ..self }
     }
 
     /// What the server answered: to be merged into the memory. `None` for what was removed.
-    pub fn into_remembered(self) -> BTreeMap<String, Option<Remembered>> {
-        self.remembered.into_inner().expect("no holder of this lock panics")
+    pub fn remembered(&self) -> BTreeMap<String, Option<Remembered>> {
+        self.remembered.lock().expect("no holder of this lock panics").clone()
     }
 
-    /// The connection, made at first use.
+    /// The connection, made at first use; the Lease is held and the ApplySet's parent written when this returns.
     ///
     /// # Errors
-    /// The provider gives no access, or the server does not answer.
+    /// The provider gives no access, the server does not answer, or another apply holds the Lease.
     pub async fn reach(&self) -> Result<(Cluster, std::sync::Arc<Discovery>), StepError> {
-        if let Some(reached) = &*self.cluster.read().await {
-            return Ok(reached.clone());
+        {
+            let reached = self.cluster.read().await;
+            if let (Some(connection), Some(_)) = (&reached.connection, &reached.lease) {
+                return Ok(connection.clone());
+            }
         }
         let mut slot = self.cluster.write().await;
-        if let Some(reached) = &*slot {
-            return Ok(reached.clone());
+        if slot.connection.is_none() {
+            let access = self.provider.access(&self.plan.wanted).await?;
+            let cluster = Cluster::new(connect(&access).await?, self.limits.parallel, self.limits.timeout);
+            let discovery = std::sync::Arc::new(cluster.discover().await?);
+            slot.connection = Some((cluster, discovery));
         }
-        let access = self.provider.access(&self.plan.wanted).await?;
-        let client = connect(&access).await?;
-        let cluster = Cluster::new(client, self.limits.parallel, self.limits.timeout);
-        let discovery = std::sync::Arc::new(cluster.discover().await?);
-        let reached = (cluster, discovery);
-        *slot = Some(reached.clone());
-        Ok(reached)
+        let Some((cluster, discovery)) = slot.connection.clone() else {
+            return Err(StepError::stale("the connection", "it was just made and is gone"));
+        };
+        if slot.lease.is_none() {
+            let lease =
+                Lease::take(&cluster, &self.marks, &self.holder, self.events).await.map_err(|error| StepError {
+                    attempted: "begin to write to the cluster".into(),
+                    left: wbk_provider_api::LeftBehind::Nothing,
+                    hint: Some("wait for the other apply, or look who runs it".into()),
+                    source: Some(Box::new(error)),
+                })?;
+            slot.lease = Some(lease);
+            if !self.plan.destroys {
+                let parent = Parent { cluster: &cluster, discovery: &discovery, marks: &self.marks };
+                parent.begin(&self.plan.kinds, self.saved_plan.as_ref()).await?;
+            }
+        }
+        Ok((cluster, discovery))
+    }
+
+    /// Whether this process may still write.
+    ///
+    /// # Errors
+    /// Another apply took the Lease over; the text says so.
+    pub fn may_write(&self) -> Result<(), String> {
+        match self.cluster.try_read() {
+            Ok(reached) if reached.lease.as_ref().is_some_and(Lease::is_lost) => {
+                Err("another apply took the lease over: this one must not write any more".into())
+            }
+            // While it is being taken nobody writes.
+            Ok(_) | Err(_) => Ok(()),
+        }
+    }
+
+    /// Ends an apply: the ApplySet's parent says what is left, and the Lease is handed back.
+    ///
+    /// # Errors
+    /// The parent could not be written; the Lease is handed back all the same.
+    pub async fn end(&self, complete: bool) -> Result<(), StepError> {
+        let mut slot = self.cluster.write().await;
+        let Some(lease) = slot.lease.take() else { return Ok(()) };
+        let outcome = match slot.connection.as_ref().filter(|_| complete && !lease.is_lost()) {
+            Some((cluster, discovery)) => {
+                let parent = Parent { cluster, discovery, marks: &self.marks };
+                if self.plan.destroys { parent.remove().await } else { parent.complete(&self.plan.kinds).await }
+            }
+            None => Ok(()),
+        };
+        lease.release().await;
+        outcome
+    }
+
+    /// Whether the plan took the cluster itself away: then nothing in it is left to be tidied.
+    fn takes_cluster_away(&self) -> bool {
+        self.plan.steps.iter().any(|step| step.action == Action::Delete && matches!(step.target, Target::Cluster(_)))
     }
 
     /// Looks again which kinds there are.
     async fn rediscover(&self) -> Result<(), StepError> {
         let mut slot = self.cluster.write().await;
-        if let Some((cluster, discovery)) = &mut *slot {
+        if let Some((cluster, discovery)) = &mut slot.connection {
             *discovery = std::sync::Arc::new(cluster.discover().await?);
         }
         Ok(())
@@ -137,7 +217,14 @@ impl<'a> PlatformActuator<'a> {
 impl Actuator for PlatformActuator<'_> {
     async fn run(&self, step: &Step, token: &str, say: &(dyn Fn(String) + Send + Sync)) -> Result<(), StepError> {
         match (&step.payload, &step.target) {
-            (Payload::Provider(operation), _) => {
+            (Payload::Provider(operation), target) => {
+                if matches!(target, Target::NodePool(_)) {
+                    self.reach().await?;
+                } else if step.action == Action::Delete && self.takes_cluster_away() && self.plan.world.is_some() {
+                    // The last thing in the cluster before the cluster itself.
+                    self.reach().await?;
+                    self.end(false).await?;
+                }
                 let progress = |Progress(line): Progress| say(line);
                 self.provider.perform(&self.plan.wanted, operation, token, &progress).await?;
                 Ok(())

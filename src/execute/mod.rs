@@ -8,11 +8,14 @@ mod executor;
 mod journal;
 mod lease;
 mod objects;
+mod parent;
+mod releases;
 mod waiting;
 
-pub use actuator::{Actuator, PlatformActuator, ReleaseRunner};
+pub use actuator::{Actuator, Limits, PlatformActuator, ReleaseRunner};
 pub use error::StepError;
 pub use event::{Event, EventSink};
-pub use executor::{Execution, Stop, execute};
+pub use executor::{Execution, Fence, Stop, execute};
 pub use journal::{Journal, JournalError, Unfinished};
-pub use lease::{Lease, LeaseError};
+pub use lease::{Holder, Lease, LeaseError};
+pub use releases::HelmRunner;

@@ -272,11 +272,8 @@ async fn start(settings: &HelmSettings, call: Call<'_>) -> Result<Printed, HelmE
     let stdout = child.stdout.take();
     let stderr = child.stderr.take();
     let mut work = Box::pin(async move {
-        let (stdout, stderr, status) = tokio::join!(
-            read_head(stdout, STDOUT_LIMIT),
-            read_tail(stderr, STDERR_LIMIT),
-            child.wait()
-        );
+        let (stdout, stderr, status) =
+            tokio::join!(read_head(stdout, STDOUT_LIMIT), read_tail(stderr, STDERR_LIMIT), child.wait());
         (stdout, stderr, status)
     });
 
