@@ -1,9 +1,32 @@
 //! `wbk-infra`: one YAML blueprint becomes a working GPU platform for W&B Launch on Kubernetes, and stays it.
+//!
+//! The modules, in the order in which data flows through them:
+//!
+//! ```text
+//! blueprint.yaml (+ overlays)          cloud APIs    Kubernetes API    helm (a child process)
+//!       | blueprint: line and column        \            |             /
+//!       v                                    v           v            v
+//!  blueprint --desired--> Desired          live: everything at once, each part may be Unknown
+//!                            \                    |
+//!                             v                   v
+//!                      plan: PURE. Changes, order, steps, and why not the rest
+//!                                       |
+//!                                     Plan --> human, JSON, Markdown; saved
+//!                                       |
+//!            execute: ready steps in parallel; journal before and after; events out
+//!                                       |
+//!                     live + plan again: must be empty --> verify: checks --> report
+//! ```
+//!
+//! Only [`cli`] prints, reads the environment or ends the process.
 
+pub mod cli;
 pub mod cluster;
 pub mod desired;
+pub mod drift;
 pub mod execute;
 pub mod helm;
 pub mod id;
 pub mod live;
 pub mod plan;
+pub mod verify;

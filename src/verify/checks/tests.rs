@@ -1,0 +1,89 @@
+//! What is derived from a desired state.
+
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+
+use super::derive;
+use super::fixture::{desired, gpu_pool};
+use crate::desired::{ChartSource, Desired, DesiredRelease, Origin};
+use crate::id::ReleaseId;
+use crate::verify::context::{CheckContext, Nodes, VerifyOptions};
+
+/// A context whose client reaches nothing.
+pub(crate) fn context(desired: Desired, nodes: Nodes) -> CheckContext {
+    let config = kube::Config::new("http://127.0.0.1:1".parse().expect("a URL"));
+    let client = kube::Client::try_from(config).expect("a client");
+    CheckContext::new(
+        client,
+        Arc::new(desired),
+        nodes,
+        VerifyOptions::default(),
+        Arc::new(|| jiff::Timestamp::UNIX_EPOCH),
+    )
+}
+
+fn platform() -> Desired {
+    let named =
+        |api: &str, kind: &str, name: &str| json!({"apiVersion": api, "kind": kind, "metadata": {"name": name}});
+    let spaced = |api: &str, kind: &str, name: &str| json!({"apiVersion": api, "kind": kind, "metadata": {"name": name, "namespace": "jobs"}});
+    let mut space = named("v1", "Namespace", "jobs");
+    space["metadata"]["labels"] = json!({"pod-security.kubernetes.io/enforce": "baseline"});
+    let mut limits = spaced("v1", "LimitRange", "defaults");
+    limits["spec"] = json!({"limits": [{"type": "Container", "default": {"cpu": "500m"}}]});
+    let mut binding = spaced("rbac.authorization.k8s.io/v1", "RoleBinding", "agent");
+    binding["subjects"] = json!([{"kind": "ServiceAccount", "name": "agent", "namespace": "wandb"}]);
+    let mut humans = spaced("rbac.authorization.k8s.io/v1", "RoleBinding", "humans");
+    humans["subjects"] = json!([{"kind": "Group", "name": "ml"}]);
+    let mut state = desired(vec![
+        space,
+        limits,
+        binding,
+        humans,
+        named("scheduling.k8s.io/v1", "PriorityClass", "high"),
+        spaced("v1", "ServiceAccount", "trainer"),
+        spaced("v1", "Secret", "hf"),
+        spaced("v1", "PersistentVolumeClaim", "datasets"),
+        named("apiextensions.k8s.io/v1", "CustomResourceDefinition", "widgets.example.org"),
+        spaced("example.org/v1", "Widget", "one"),
+        spaced("example.org/v1", "Widget", "two"),
+        spaced("apps/v1", "Deployment", "web"),
+        spaced("apps/v1", "DaemonSet", "agent"),
+        spaced("v1", "ConfigMap", "plain"),
+    ]);
+    state.wanted.pools.insert("a100".into(), gpu_pool("a100", 1, 2));
+    let mut system = gpu_pool("system", 1, 2);
+    (system.shape.gpu, system.accelerator, system.taints) = (None, None, vec![]);
+    state.wanted.pools.insert("system".into(), system);
+    state.promises.quotas.insert("jobs".into(), [("pods".into(), "5".into())].into());
+    state.promises.job_namespaces = vec!["jobs".into()];
+    state.releases.push(DesiredRelease {
+        id: ReleaseId { namespace: "wandb".into(), name: "launch".into() },
+        chart: ChartSource::Path { path: "charts/launch".into() },
+        values: Value::Null,
+        origin: Origin { path: "charts".into(), at: None },
+    });
+    state
+}
+
+#[test]
+fn every_promise_has_its_check_in_the_order_of_reports() {
+    let ids: Vec<String> = derive(&platform()).iter().map(|check| check.id().to_string()).collect();
+    insta::assert_snapshot!(ids.join("\n"), @"");
+}
+
+#[test]
+fn ids_are_unique_and_titles_are_not_empty() {
+    let checks = derive(&platform());
+    let mut ids: Vec<_> = checks.iter().map(|check| check.id()).collect();
+    ids.sort();
+    ids.dedup();
+    assert_eq!(ids.len(), checks.len());
+    assert!(checks.iter().all(|check| !check.title().is_empty()));
+}
+
+#[test]
+fn an_empty_blueprint_promises_an_api_server() {
+    let ids: Vec<String> = derive(&desired(vec![])).iter().map(|check| check.id().to_string()).collect();
+    assert_eq!(ids, ["api.ready", "api.version"]);
+}

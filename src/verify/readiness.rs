@@ -1,0 +1,150 @@
+//! Pure readings of live objects: is a workload rolled out, is a node Ready, is a condition true.
+
+use serde_json::Value;
+
+/// Whether something is ready, in words either way.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Readiness {
+    /// It is.
+    Ready(String),
+    /// It is not, or not yet.
+    NotReady(String),
+}
+
+/// A number in an object; absent counts as zero, as Kubernetes omits zeros.
+pub(super) fn number(object: &Value, pointer: &str) -> i64 {
+    object.pointer(pointer).and_then(Value::as_i64).unwrap_or(0)
+}
+
+/// A text in an object, or the empty one.
+pub(super) fn text<'a>(object: &'a Value, pointer: &str) -> &'a str {
+    object.pointer(pointer).and_then(Value::as_str).unwrap_or("")
+}
+
+/// The object's name, or the empty text.
+pub(super) fn name(object: &Value) -> &str {
+    text(object, "/metadata/name")
+}
+
+/// The condition of that type, where the object has one.
+pub(super) fn condition<'a>(object: &'a Value, kind: &str) -> Option<&'a Value> {
+    object.pointer("/status/conditions")?.as_array()?.iter().find(|condition| text(condition, "/type") == kind)
+}
+
+/// Whether the condition of that type is True.
+pub(super) fn is_true(object: &Value, kind: &str) -> bool {
+    condition(object, kind).is_some_and(|condition| text(condition, "/status") == "True")
+}
+
+/// Reads a Deployment, StatefulSet or DaemonSet.
+pub(super) fn workload(kind: &str, object: &Value) -> Readiness {
+    let (generation, seen) = (number(object, "/metadata/generation"), number(object, "/status/observedGeneration"));
+    if seen < generation {
+        return Readiness::NotReady(format!("its controller has not seen generation {generation} yet (seen: {seen})"));
+    }
+    match kind {
+        "StatefulSet" => stateful_set(object),
+        "DaemonSet" => daemon_set(object),
+        _ => deployment(object),
+    }
+}
+
+fn deployment(object: &Value) -> Readiness {
+    let wanted = object.pointer("/spec/replicas").and_then(Value::as_i64).unwrap_or(1);
+    let updated = number(object, "/status/updatedReplicas");
+    let available = number(object, "/status/availableReplicas");
+    let all = number(object, "/status/replicas");
+    let stalled = condition(object, "Progressing")
+        .filter(|progressing| text(progressing, "/reason") == "ProgressDeadlineExceeded")
+        .map(|progressing| format!("; {}", text(progressing, "/message")))
+        .unwrap_or_default();
+    if updated < wanted {
+        Readiness::NotReady(format!("{updated} of {wanted} replicas are of the current revision{stalled}"))
+    } else if all > updated {
+        Readiness::NotReady(format!("{} replicas of an old revision are still there{stalled}", all - updated))
+    } else if available < wanted {
+        Readiness::NotReady(format!("{available} of {wanted} replicas available{stalled}"))
+    } else {
+        Readiness::Ready(format!("{available} of {wanted} replicas available"))
+    }
+}
+
+fn stateful_set(object: &Value) -> Readiness {
+    let wanted = object.pointer("/spec/replicas").and_then(Value::as_i64).unwrap_or(1);
+    let ready = number(object, "/status/readyReplicas");
+    let updated = number(object, "/status/updatedReplicas");
+    let rolls = text(object, "/spec/updateStrategy/type") != "OnDelete";
+    let to_update = wanted - number(object, "/spec/updateStrategy/rollingUpdate/partition").min(wanted);
+    if ready < wanted {
+        Readiness::NotReady(format!("{ready} of {wanted} replicas ready"))
+    } else if rolls && updated < to_update {
+        Readiness::NotReady(format!("{updated} of {to_update} replicas are of the current revision"))
+    } else {
+        Readiness::Ready(format!("{ready} of {wanted} replicas ready"))
+    }
+}
+
+fn daemon_set(object: &Value) -> Readiness {
+    let wanted = number(object, "/status/desiredNumberScheduled");
+    let available = number(object, "/status/numberAvailable");
+    let updated = number(object, "/status/updatedNumberScheduled");
+    let rolls = text(object, "/spec/updateStrategy/type") != "OnDelete";
+    if rolls && updated < wanted {
+        Readiness::NotReady(format!("{updated} of {wanted} nodes run the current revision"))
+    } else if available < wanted {
+        Readiness::NotReady(format!("available on {available} of {wanted} nodes"))
+    } else {
+        Readiness::Ready(format!("available on {available} of {wanted} nodes"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn ready(kind: &str, object: &Value) -> bool {
+        matches!(workload(kind, object), Readiness::Ready(_))
+    }
+
+    #[test]
+    fn a_deployment_is_ready_when_all_current_replicas_are_available_and_no_old_one_is_left() {
+        let object = |status: Value| json!({"metadata": {"generation": 2}, "spec": {"replicas": 2}, "status": status});
+        let good = json!({"observedGeneration": 2, "replicas": 2, "updatedReplicas": 2, "availableReplicas": 2});
+        assert!(ready("Deployment", &object(good.clone())));
+        for (field, value) in
+            [("observedGeneration", 1), ("updatedReplicas", 1), ("availableReplicas", 1), ("replicas", 3)]
+        {
+            let mut worse = good.clone();
+            worse[field] = json!(value);
+            assert!(!ready("Deployment", &object(worse)), "{field}");
+        }
+        assert!(!ready("Deployment", &json!({"metadata": {"generation": 1}})), "no status");
+    }
+
+    #[test]
+    fn a_deployment_without_replicas_wants_one_and_with_zero_none() {
+        assert!(!ready("Deployment", &json!({"metadata": {}, "spec": {}})));
+        assert!(ready("Deployment", &json!({"metadata": {}, "spec": {"replicas": 0}})));
+    }
+
+    #[test]
+    fn a_stateful_set_minds_its_partition() {
+        let object = |partition: i64, updated: i64| {
+            json!({"metadata": {"generation": 1},
+                "spec": {"replicas": 3, "updateStrategy": {"type": "RollingUpdate", "rollingUpdate": {"partition": partition}}},
+                "status": {"observedGeneration": 1, "readyReplicas": 3, "updatedReplicas": updated}})
+        };
+        assert!(!ready("StatefulSet", &object(0, 2)));
+        assert!(ready("StatefulSet", &object(1, 2)));
+        assert!(ready("StatefulSet", &object(9, 0)));
+    }
+
+    #[test]
+    fn a_daemon_set_that_no_node_wants_is_ready() {
+        assert!(ready("DaemonSet", &json!({"metadata": {}, "status": {}})));
+        let object = json!({"metadata": {}, "status":
+            {"desiredNumberScheduled": 2, "updatedNumberScheduled": 2, "numberAvailable": 1}});
+        assert_eq!(workload("DaemonSet", &object), Readiness::NotReady("available on 1 of 2 nodes".into()));
+    }
+}
