@@ -233,7 +233,9 @@ impl HelmError {
     /// The one thing to do about it, where there is one.
     pub fn hint(&self) -> Option<Hint> {
         let hint = match self {
-            Self::NotFound { .. } => "install helm 4, or let wbk-infra bring its own: leave out the path to helm".into(),
+            Self::NotFound { .. } => {
+                "install helm 4, or let wbk-infra bring its own: leave out the path to helm".into()
+            }
             Self::CannotStart { program, .. } => format!("run `{} version` by hand and see", program.display()),
             Self::NotHelm { program, .. } => {
                 format!("{} is some other program; name the right one", program.display())
@@ -249,7 +251,9 @@ impl HelmError {
             Self::Cancelled { .. } => return None,
             Self::Output { .. } | Self::TooMuchOutput { .. } => "use a released helm 4".into(),
             Self::Render { stderr, .. } => return hint_from_stderr(stderr),
-            Self::Manifest { chart, .. } => format!("run `helm template` on {chart} and look at that template's output"),
+            Self::Manifest { chart, .. } => {
+                format!("run `helm template` on {chart} and look at that template's output")
+            }
             Self::NoChart { .. } => "a chart is a folder with a Chart.yaml, or a .tgz that `helm package` made".into(),
             Self::BadReference { .. } => return None,
             Self::DigestMismatch { pinned_is_manifest: true, found, .. } => {

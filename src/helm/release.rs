@@ -176,7 +176,14 @@ impl Helm {
         args.extend((ownership == Ownership::Adopt).then(|| "--take-ownership".into()));
         let what = format!("install or upgrade release {release}");
         let printed = self
-            .run(Call { what: what.clone(), args, started: Started::Changes, deadline, cluster: Some(cluster), cache: None })
+            .run(Call {
+                what: what.clone(),
+                args,
+                started: Started::Changes,
+                deadline,
+                cluster: Some(cluster),
+                cache: None,
+            })
             .await?;
         outcome(what, &printed)
     }
@@ -247,9 +254,7 @@ impl Helm {
         args.extend(namespace(release));
         args.extend(["--output".into(), "json".into()]);
         match self.run(self.reading(&what, args, cluster)).await {
-            Ok(printed) => {
-                serde_json::from_slice(&printed.stdout).map_err(|source| HelmError::Output { what, source })
-            }
+            Ok(printed) => serde_json::from_slice(&printed.stdout).map_err(|source| HelmError::Output { what, source }),
             Err(error) if is_not_found(&error) => Ok(Vec::new()),
             Err(error) => Err(error),
         }
@@ -341,7 +346,8 @@ mod tests {
     #[test]
     fn marks_are_helms_and_replace_what_a_chart_says_otherwise() {
         let release = ReleaseId { namespace: "ns".into(), name: "rel".into() };
-        let mut manifest = serde_json::json!({"metadata": {"labels": {MANAGED_BY_LABEL: "me", "a": "b"}, "annotations": null}});
+        let mut manifest =
+            serde_json::json!({"metadata": {"labels": {MANAGED_BY_LABEL: "me", "a": "b"}, "annotations": null}});
         render_marks(&mut manifest, &release);
         assert_eq!(
             manifest,
