@@ -12,6 +12,7 @@ use tokio::process::{Child, Command};
 use tokio::sync::watch;
 
 use super::error::{HelmError, Started};
+use super::memory::Memory;
 use super::version::{HelmVersion, MINIMUM, Major};
 
 /// Most bytes of standard output that are kept. A release's record must fit in a Secret (1 MiB, compressed about tenfold by
@@ -180,27 +181,29 @@ impl Printed {
 }
 
 impl Helm {
-    /// Asks the program for its version, and takes it when it will do.
+    /// Asks the program for its version, and takes it when it will do. A program that was asked before and did not change since
+    /// is not started.
     ///
     /// # Errors
     /// [`HelmError::NotFound`], [`HelmError::CannotStart`], [`HelmError::NotHelm`], [`HelmError::TooOld`],
     /// [`HelmError::UnknownMajor`], and what a process that fails, hangs or is killed gives.
     pub async fn open(settings: HelmSettings) -> Result<Self, HelmError> {
-        let call = Call {
-            what: "say its version".into(),
-            // No `--short`: its output changed between majors; a template's does not.
-            args: ["version", "--template", "{{.Version}}"].map(OsString::from).to_vec(),
-            started: Started::ReadOnly,
-            deadline: VERSION_DEADLINE.min(settings.deadline),
-            cluster: None,
-            cache: None,
+        let memory = Memory::of(&settings.home, &settings.program);
+        let version = match memory.as_ref().and_then(Memory::recall) {
+            Some(version) => version,
+            None => {
+                let version = ask_version(&settings).await?;
+                if let Some(memory) = &memory {
+                    memory.keep(&version);
+                }
+                version
+            }
         };
-        let printed = start(&settings, call).await?;
-        let said = String::from_utf8_lossy(&printed.stdout);
+        Self::of_version(settings, version)
+    }
+
+    fn of_version(settings: HelmSettings, found: HelmVersion) -> Result<Self, HelmError> {
         let program = settings.program.clone();
-        let Some(found) = HelmVersion::parse(&said) else {
-            return Err(HelmError::NotHelm { program, said: said.chars().take(80).collect() });
-        };
         if found.is_too_old() {
             return Err(HelmError::TooOld { program, found, minimum: MINIMUM });
         }
@@ -250,6 +253,22 @@ impl Helm {
         std::io::Write::write_all(file.as_file_mut(), values.to_string().as_bytes()).map_err(io)?;
         Ok(file)
     }
+}
+
+async fn ask_version(settings: &HelmSettings) -> Result<HelmVersion, HelmError> {
+    let call = Call {
+        what: "say its version".into(),
+        // No `--short`: its output changed between majors; a template's does not.
+        args: ["version", "--template", "{{.Version}}"].map(OsString::from).to_vec(),
+        started: Started::ReadOnly,
+        deadline: VERSION_DEADLINE.min(settings.deadline),
+        cluster: None,
+        cache: None,
+    };
+    let printed = start(settings, call).await?;
+    let said = String::from_utf8_lossy(&printed.stdout);
+    HelmVersion::parse(&said)
+        .ok_or_else(|| HelmError::NotHelm { program: settings.program.clone(), said: said.chars().take(80).collect() })
 }
 
 /// Makes a folder, and those above it, that only this user can enter.

@@ -10,6 +10,7 @@ mod chart;
 mod command;
 mod error;
 mod ignore;
+mod memory;
 mod pull;
 mod release;
 mod render;
@@ -24,7 +25,7 @@ pub use error::{HelmError, Hint, Started};
 pub use release::{
     Conflicts, HistoryEntry, InstallOptions, InstallOutcome, Ownership, Removal, RollbackOptions, Wait, render_marks,
 };
-pub use render::{Hook, ReadManifests, RenderRequest, RenderWorld, Rendered, Scope, SecretValues};
+pub use render::{Exists, Hook, ReadManifests, RenderRequest, RenderWorld, Rendered, Scope, SecretValues};
 pub use render_cache::RenderCache;
 pub use seen::{
     BLUEPRINT_LABEL, DIGEST_LABEL, HELM_FIELD_MANAGERS, MANAGED_BY_LABEL, MANAGED_BY_VALUE, RECORD_SELECTOR,

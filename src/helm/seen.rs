@@ -191,7 +191,8 @@ fn seen(revisions: &BTreeMap<u32, BTreeMap<String, String>>) -> Option<ReleaseSe
         status: status(labels),
         digest: labels.get(DIGEST_LABEL).cloned(),
         blueprint: labels.get(BLUEPRINT_LABEL).cloned(),
-        modified: time("modifiedAt").or_else(|| time("createdAt")),
+        // Helm copies the labels of the revision before, so that a pending one has the older `modifiedAt` too.
+        modified: time("modifiedAt").max(time("createdAt")),
         previous_deployed: newest(ReleaseStatus::Deployed).or_else(|| newest(ReleaseStatus::Superseded)),
     })
 }
