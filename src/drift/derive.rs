@@ -1,0 +1,287 @@
+//! Drift read off the live state: what was applied and is no longer so. A blueprint that changed since is not drift; it is
+//! counted apart.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+use wbk_provider_api::{FieldDiff, Operation, OperationAction, Seen};
+
+use super::{DriftItem, DriftKind, Severity, Unseen};
+use crate::{
+    cluster::{Meta, Owner},
+    desired::{Desired, DesiredObject},
+    helm::{ReleaseStatus, digest_label},
+    id::ObjectKey,
+    live::{Addition, ClusterState, FieldPath, Found, Holder, Live, ObjectState, ReleaseState, Verdict},
+};
+
+/// What is known beside the live state.
+pub struct Surroundings<'a> {
+    /// Metadata of the objects that were listed.
+    pub metas: &'a BTreeMap<ObjectKey, Meta>,
+    /// What others added, with the objects' bodies to read the values from.
+    pub additions: &'a BTreeMap<ObjectKey, (Vec<Addition>, Value)>,
+    /// Whether an object was ever applied, as far as is remembered.
+    pub applied_before: &'a dyn Fn(&ObjectKey) -> bool,
+    /// What the provider would change.
+    pub operations: &'a [Operation],
+}
+
+/// What moved.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Moved {
+    /// The differences.
+    pub items: Vec<DriftItem>,
+    /// Things that are as they were applied.
+    pub clean: usize,
+    /// What could not be looked at.
+    pub unseen: Vec<Unseen>,
+    /// Things that the blueprint wants otherwise than it was applied: a plan, not drift.
+    pub pending: usize,
+}
+
+/// Reads the drift off the live state.
+pub fn drift(desired: &Desired, live: &Live, around: &Surroundings<'_>) -> Moved {
+    let mut moved = Moved::default();
+    provider(live, around, &mut moved);
+    if let ClusterState::Unknown(why) = &live.cluster {
+        moved.unseen.push(Unseen { what: "the cluster's objects".into(), why: why.0.clone() });
+        return moved;
+    }
+    if live.cluster == ClusterState::Absent {
+        return moved;
+    }
+    for object in &desired.objects {
+        one_object(object, live, around, &mut moved);
+    }
+    for (id, state) in &live.releases {
+        release(&id.to_string(), state, &mut moved);
+    }
+    for extra in &live.extras {
+        match extra.found.owner {
+            Owner::Copy => moved.items.push(DriftItem {
+                origin: None,
+                ..item(&extra.id.to_string(), None, DriftKind::Added, Severity::Warning, last_writer(around, &extra.id.key()))
+            }),
+            Owner::Ours => moved.pending += 1,
+            Owner::Blueprint(_) | Owner::Release(_) | Owner::Foreign(_) => {}
+        }
+    }
+    for (what, why) in &live.unseen {
+        moved.unseen.push(Unseen { what: what.clone(), why: why.0.clone() });
+    }
+    moved
+}
+
+type Who = Option<(String, String)>;
+
+fn item(object: &str, field: Option<String>, kind: DriftKind, severity: Severity, who: Who) -> DriftItem {
+    let (manager, time) = who.map_or((None, None), |(manager, time)| (Some(manager), Some(time).filter(|time| !time.is_empty())));
+    DriftItem { object: object.to_owned(), field, old: None, new: None, kind, manager, time, severity, origin: None }
+}
+
+/// The manager that wrote last, other than this tool and its simulator.
+fn last_writer(around: &Surroundings<'_>, key: &ObjectKey) -> Who {
+    let meta = around.metas.get(key)?;
+    meta.managers
+        .iter()
+        .filter(|entry| entry.subresource != "status" && entry.manager != crate::cluster::FIELD_MANAGER)
+        .max_by_key(|entry| entry.time_seconds)
+        .map(|entry| (entry.manager.clone(), entry.time()))
+}
+
+fn one_object(object: &DesiredObject, live: &Live, around: &Surroundings<'_>, moved: &mut Moved) {
+    let key = object.id.key();
+    let name = object.id.to_string();
+    match live.objects.get(&key) {
+        None => {}
+        Some(ObjectState::Unknown(why)) => moved.unseen.push(Unseen { what: name, why: why.0.clone() }),
+        Some(ObjectState::Absent(_)) if (around.applied_before)(&key) => moved.items.push(DriftItem {
+            origin: object.origin.at.clone(),
+            ..item(&name, None, DriftKind::Removed, Severity::Error, None)
+        }),
+        Some(ObjectState::Absent(_)) => moved.pending += 1,
+        Some(ObjectState::Present(found, _)) if found.deleting.is_some() => moved.items.push(DriftItem {
+            new: Some("being deleted".into()),
+            origin: object.origin.at.clone(),
+            ..item(&name, None, DriftKind::Changed, Severity::Error, None)
+        }),
+        Some(ObjectState::Present(found, _)) if found.owner != Owner::Ours => moved.pending += 1,
+        Some(ObjectState::Present(found, verdict)) => {
+            let before = moved.items.len();
+            changed_fields(object, found, verdict, around, moved);
+            added_fields(object, around, moved);
+            if moved.items.len() == before {
+                moved.clean += 1;
+            }
+        }
+    }
+}
+
+fn changed_fields(object: &DesiredObject, found: &Found, verdict: &Verdict, around: &Surroundings<'_>, moved: &mut Moved) {
+    let name = object.id.to_string();
+    let none = Vec::new();
+    let (diff, holders) = match verdict {
+        Verdict::Same => return,
+        Verdict::Differs { diff, holders } => (diff, holders),
+        Verdict::Immutable { diff, words: _ } => (diff, &none),
+        Verdict::Refused(words) => {
+            moved.unseen.push(Unseen { what: name, why: format!("the server refuses to compare it: {words}") });
+            return;
+        }
+    };
+    let as_applied = found.applied_digest.as_deref() == Some(object.digest().0.as_str());
+    if !as_applied {
+        moved.pending += 1;
+    }
+    for field in diff {
+        let holder = holders.iter().find(|holder| same_field(&field.path, holder));
+        // Where the blueprint changed too, only what another manager holds is surely drift.
+        if !as_applied && holder.is_none() {
+            continue;
+        }
+        let who = holder.map(|holder| (holder.conflict.manager.clone(), holder.time.clone())).or_else(|| last_writer(around, &object.id.key()));
+        moved.items.push(field_item(object, field, who));
+    }
+    if diff.is_empty() && as_applied {
+        for holder in holders {
+            let who = Some((holder.conflict.manager.clone(), holder.time.clone()));
+            let field = holder.conflict.field.trim_start_matches('.').to_owned();
+            moved.items.push(DriftItem {
+                origin: object.origin.at.clone(),
+                ..item(&name, Some(field), DriftKind::Taken, Severity::Note, who)
+            });
+        }
+        if holders.is_empty() {
+            moved.items.push(DriftItem {
+                origin: object.origin.at.clone(),
+                ..item(&name, Some("ownership of its fields".into()), DriftKind::Taken, Severity::Note, last_writer(around, &object.id.key()))
+            });
+        }
+    }
+}
+
+/// A plan's diff goes from what is there to what is wanted; drift is told the other way.
+fn field_item(object: &DesiredObject, field: &FieldDiff, who: Who) -> DriftItem {
+    let kind = match (&field.old, &field.new) {
+        (None, Some(_)) => DriftKind::Removed,
+        (Some(_), None) => DriftKind::Added,
+        _ => DriftKind::Changed,
+    };
+    DriftItem {
+        old: field.new.clone(),
+        new: field.old.clone(),
+        origin: object.origin.at.clone(),
+        ..item(&object.id.to_string(), Some(field.path.clone()), kind, Severity::Warning, who)
+    }
+}
+
+fn added_fields(object: &DesiredObject, around: &Surroundings<'_>, moved: &mut Moved) {
+    let Some((additions, body)) = around.additions.get(&object.id.key()) else { return };
+    let secret = object.id.gvk.kind == "Secret";
+    for addition in additions {
+        // A field that the blueprint sets is a changed value, and was told above.
+        if addition.path.value(&object.manifest).is_some() || is_bookkeeping(&addition.path) {
+            continue;
+        }
+        let value = addition.path.value(body).cloned();
+        let Some(value) = value else { continue };
+        moved.items.push(DriftItem {
+            new: Some(if secret { "(hidden)".into() } else { value }),
+            origin: object.origin.at.clone(),
+            ..item(
+                &object.id.to_string(),
+                Some(addition.path.to_string()),
+                DriftKind::Added,
+                Severity::Warning,
+                Some((addition.manager.clone(), addition.time.clone())),
+            )
+        });
+    }
+}
+
+/// kubectl's own notes on objects, not changes of them.
+fn is_bookkeeping(path: &FieldPath) -> bool {
+    let text = path.to_string();
+    text == "metadata.annotations[kubectl.kubernetes.io/last-applied-configuration]"
+}
+
+fn same_field(path: &str, holder: &Holder) -> bool {
+    let plain: String = holder.conflict.field.trim_start_matches('.').replace("name=", "").replace('"', "");
+    path == plain || path.starts_with(&format!("{plain}.")) || path.starts_with(&format!("{plain}[")) || plain.starts_with(&format!("{path}."))
+}
+
+fn release(name: &str, state: &ReleaseState, moved: &mut Moved) {
+    let name = format!("helm release {name}");
+    match state {
+        ReleaseState::Unknown(why) => moved.unseen.push(Unseen { what: name, why: why.0.clone() }),
+        ReleaseState::Seen { record: None, .. } => moved.pending += 1,
+        ReleaseState::Seen { record: Some(_), inputs: None, .. } => moved.pending += 1,
+        ReleaseState::Seen { record: Some(record), inputs: Some(inputs), drifted, objects: _ } => {
+            let as_applied = record.digest.as_deref() == Some(digest_label(inputs));
+            if !as_applied {
+                moved.pending += 1;
+            }
+            if record.status != ReleaseStatus::Deployed {
+                moved.items.push(DriftItem {
+                    old: Some("deployed".into()),
+                    new: Some(record.status.to_string().into()),
+                    ..item(&name, Some("status".into()), DriftKind::Changed, Severity::Error, None)
+                });
+                return;
+            }
+            if !as_applied {
+                return;
+            }
+            for (object, fields) in drifted {
+                for field in fields {
+                    let whole = field.path.is_empty();
+                    moved.items.push(DriftItem {
+                        old: if whole { None } else { field.new.clone() },
+                        new: field.old.clone(),
+                        ..item(
+                            &format!("{object} of {name}"),
+                            (!whole).then(|| field.path.clone()),
+                            if whole { DriftKind::Removed } else { DriftKind::Changed },
+                            if whole { Severity::Error } else { Severity::Warning },
+                            None,
+                        )
+                    });
+                }
+            }
+            if drifted.is_empty() {
+                moved.clean += 1;
+            }
+        }
+    }
+}
+
+fn provider(live: &Live, around: &Surroundings<'_>, moved: &mut Moved) {
+    if let Seen::Unknown(why) = &live.provider.cluster {
+        moved.unseen.push(Unseen { what: "the cluster".into(), why: why.0.clone() });
+    }
+    for operation in around.operations {
+        let name = operation.target.to_string();
+        match operation.action {
+            OperationAction::Create => moved.items.push(item(&name, None, DriftKind::Removed, Severity::Error, None)),
+            OperationAction::Start => moved.items.push(DriftItem {
+                old: Some("running".into()),
+                new: Some("stopped".into()),
+                ..item(&name, Some("state".into()), DriftKind::Changed, Severity::Error, None)
+            }),
+            OperationAction::Delete => moved.pending += 1,
+            OperationAction::Update | OperationAction::Replace => {
+                for field in &operation.diff {
+                    moved.items.push(DriftItem {
+                        old: field.new.clone(),
+                        new: field.old.clone(),
+                        ..item(&name, Some(field.path.clone()), DriftKind::Changed, Severity::Warning, None)
+                    });
+                }
+            }
+        }
+    }
+    let pools = live.provider.pools.values().filter(|pool| pool.present().is_some()).count();
+    let touched = around.operations.iter().filter(|operation| operation.action != OperationAction::Delete).count();
+    moved.clean += (pools + 1).saturating_sub(touched);
+}
