@@ -157,13 +157,13 @@ pub struct ShapeSection {
     /// Allocatable memory.
     pub memory: Bytes,
     /// Most pods on a node.
-    #[serde(default = "pods")]
+    #[serde(default = "default_pods")]
     #[schemars(range(min = 1, max = 1000))]
     pub pods: u32,
 }
 
 /// The kubelet's own default of `maxPods`.
-pub(crate) fn pods() -> u32 {
+pub(crate) fn default_pods() -> u32 {
     110
 }
 

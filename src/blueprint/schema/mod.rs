@@ -12,6 +12,7 @@ mod namespace;
 mod platform;
 
 pub use access::{Binding, ClusterBinding, Role, Rule};
+pub(crate) use cluster::default_pods;
 pub use cluster::{ApiVersion, Cluster, Kind, Metadata, NodePool, ShapeSection, SizeSection};
 pub use gpu::{Gang, Gpu, GpuPlugin, Priority, Scheduling, Sharing, SharingStrategy};
 pub use later::{EksAuthentication, EksNetwork, EksSection, Launch, Monitoring};
