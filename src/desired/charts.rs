@@ -19,6 +19,7 @@ pub(super) fn collect(collector: &mut Collector<'_>, files: &dyn Files) -> Vec<D
     charts
         .map(|(index, chart)| {
             let at = loaded.at(steps!["charts", index]);
+            not_there(collector, files, index, chart);
             DesiredRelease {
                 id: ReleaseId { namespace: chart.namespace.clone(), name: chart.name.clone() },
                 chart: source(chart, &loaded.at(steps!["charts", index, "chart"]).file),
@@ -27,6 +28,16 @@ pub(super) fn collect(collector: &mut Collector<'_>, files: &dyn Files) -> Vec<D
             }
         })
         .collect()
+}
+
+/// Warns about a folder without a chart; Helm refuses it later, and without a position.
+fn not_there(collector: &mut Collector<'_>, files: &dyn Files, index: usize, chart: &Chart) {
+    let at = collector.loaded.at(steps!["charts", index, "chart"]);
+    let path = join(&at.file, &chart.chart);
+    if chart.repository.is_none() && is_chart_path(&chart.chart) && !path.ends_with(".tgz") && files.read(&format!("{path}/Chart.yaml")).is_err() {
+        let problem = Problem::warning(at, format!("there is no chart in {path}")).hint("paths are relative to the blueprint file");
+        collector.problems.push(problem);
+    }
 }
 
 fn source(chart: &Chart, file: &str) -> ChartSource {

@@ -6,9 +6,9 @@ use serde_json::{Map, Value, json};
 
 use super::collect::{Built, Collector};
 use super::pools::gpu_resources;
-use super::state::SecretSlot;
+use super::state::{SecretReference, SecretSlot};
 use super::{access, network};
-use crate::blueprint::steps;
+use crate::blueprint::{join, steps};
 use crate::blueprint::schema::{ComputeAmounts, Namespace, PodSecurity, PodSecurityLevels, Quota};
 
 /// The name of the ResourceQuota and of the LimitRange that a namespace section makes.
@@ -113,9 +113,23 @@ fn storage_and_secrets(collector: &mut Collector<'_>, index: usize, namespace: &
         collector.add(steps!["namespaces", index, "storage", number], object);
     }
     for (number, secret) in namespace.secrets.iter().enumerate() {
-        let slots = secret.keys.iter().map(|(key, from)| SecretSlot { key: key.clone(), from: from.clone() }).collect();
+        let keys = secret.keys.iter();
+        let slots = keys
+            .map(|(key, from)| {
+                let at = collector.loaded.at(steps!["namespaces", index, "secrets", number, "keys", key]);
+                SecretSlot { key: key.clone(), from: beside(from, &at.file) }
+            })
+            .collect();
         let object = Built::new("v1", "Secret", Some(&namespace.name), &secret.name).with("type", secret.kind.clone()).with_secrets(slots);
         collector.add(steps!["namespaces", index, "secrets", number], object);
+    }
+}
+
+/// A file is relative to the blueprint file that names it; `~/` is left to whoever reads it.
+fn beside(from: &SecretReference, file: &str) -> SecretReference {
+    match from {
+        SecretReference::File(path) if !path.starts_with("~/") => SecretReference::File(join(file, path)),
+        SecretReference::File(_) | SecretReference::Env(_) | SecretReference::Secret(_) | SecretReference::Command(_) => from.clone(),
     }
 }
 
