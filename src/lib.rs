@@ -20,6 +20,7 @@
 //!
 //! Only [`cli`] prints, reads the environment or ends the process.
 
+pub mod blueprint;
 pub mod cli;
 pub mod cluster;
 pub mod desired;

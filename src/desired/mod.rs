@@ -1,8 +1,26 @@
 //! What a blueprint means: complete, every default filled, nothing left to choose.
+//!
+//! [`Loaded::resolve`](crate::blueprint::Loaded::resolve) makes a [`Desired`] of a checked blueprint and the files it names. It reads no environment, no
+//! clock and no cluster; secret values stay references.
 
+mod access;
+mod charts;
+mod collect;
+mod gpu;
+mod namespaces;
+mod network;
+mod pools;
+mod raw;
+mod render;
+mod resolve;
+mod scope;
 mod state;
 
 pub use state::{
     ChartSource, ConflictChoice, Desired, DesiredObject, DesiredRelease, IgnoreRule, Origin, Policy, Promises, Protect,
     SecretReference, SecretSlot,
 };
+
+pub(crate) use charts::is_chart_path;
+pub(crate) use pools::{cluster_spec, default_shape_reason, derived_labels, derived_taints, gpu_resources, pool_spec};
+pub(crate) use resolve::lint;

@@ -62,6 +62,7 @@ pub struct SecretSlot {
 /// Where a secret's value comes from. The value itself is never in a blueprint.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schemars(extend("x-secret" = true))]
 pub enum SecretReference {
     /// An environment variable of the process that applies.
     Env(String),
@@ -166,10 +167,12 @@ pub struct IgnoreRule {
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub name: Option<String>,
     /// JSON pointer, `/spec/replicas`.
+    #[schemars(extend("format" = "json-pointer"))]
     pub path: String,
     /// Why.
     pub reason: String,
     /// Last day on which the rule holds, `2027-01-01`; for ever when absent.
+    #[schemars(extend("format" = "day"))]
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub until: Option<String>,
 }

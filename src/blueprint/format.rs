@@ -1,0 +1,159 @@
+//! The values of the schema's `format` keyword, each with the function that accepts it and words for a message.
+
+use super::quantity::{Bytes, Cpu, Quantity, Seconds};
+
+/// One format.
+pub(super) struct Format {
+    /// Its name in the schema.
+    pub name: &'static str,
+    /// Accepts a text.
+    pub accepts: fn(&str) -> bool,
+    /// What is expected, for a message.
+    pub expected: &'static str,
+}
+
+/// Every format that the checker enforces. One that is not here is documentation only (JSON Schema's own `uint32`).
+const FORMATS: &[Format] = &[
+    Format { name: "cpu", accepts: |text| Cpu::parse(text).is_some(), expected: "CPU such as 16, 0.5 or 500m" },
+    Format { name: "bytes", accepts: |text| Bytes::parse(text).is_some(), expected: "bytes such as 1Ti, 512Mi or 20G" },
+    Format { name: "duration", accepts: |text| Seconds::parse(text).is_some(), expected: "a length of time such as 90s, 2h or 7d" },
+    Format { name: "quantity", accepts: |text| Quantity::parse(text).is_some(), expected: "an amount such as 16, 500m or 1Ti" },
+    Format { name: "dns-label", accepts: is_dns_label, expected: "a DNS label: at most 63 of a-z, 0-9 and -, starting and ending with a letter or digit" },
+    Format { name: "dns-subdomain", accepts: is_dns_subdomain, expected: "a DNS name: at most 253 of a-z, 0-9, - and ., each part starting and ending with a letter or digit" },
+    Format { name: "kubernetes-version", accepts: is_version, expected: "a Kubernetes version such as \"1.36\"" },
+    Format { name: "exact-version", accepts: is_exact_version, expected: "an exact version such as 1.2.3, no range" },
+    Format { name: "sha256", accepts: is_sha256, expected: "sha256: and 64 hexadecimal digits" },
+    Format { name: "uuid", accepts: is_uuid, expected: "a uid such as 0b1c…: 8-4-4-4-12 hexadecimal digits" },
+    Format { name: "gpu-model", accepts: |text| gpu_vendor(text).is_some() && is_dns_label(text), expected: "a model that starts with nvidia-, amd- or intel-, such as nvidia-a100-40gb" },
+    Format { name: "day", accepts: |text| text.parse::<jiff::civil::Date>().is_ok() && text.len() == 10, expected: "a day such as 2027-01-31" },
+    Format { name: "json-pointer", accepts: |text| text.starts_with('/') && text.len() > 1, expected: "a JSON pointer such as /spec/replicas" },
+    Format { name: "label-key", accepts: is_label_key, expected: "a label key such as team or example.com/team" },
+    Format { name: "label-value", accepts: is_label_value, expected: "a label value: at most 63 of letters, digits, -, _ and ., starting and ending with a letter or digit" },
+    Format { name: "rbac-name", accepts: |text| !text.is_empty() && text != "." && text != ".." && !text.contains(['/', '%']), expected: "a name without / and %" },
+    Format { name: "secret-key", accepts: is_secret_key, expected: "a key of letters, digits, -, _ and ." },
+    Format { name: "cidr", accepts: is_cidr, expected: "a network such as 10.0.0.0/16" },
+];
+
+/// Finds a format by name.
+pub(super) fn find(name: &str) -> Option<&'static Format> {
+    FORMATS.iter().find(|format| format.name == name)
+}
+
+/// RFC 1123 label, as Kubernetes checks it.
+pub(crate) fn is_dns_label(text: &str) -> bool {
+    let alphanumeric = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
+    let bytes = text.as_bytes();
+    !bytes.is_empty()
+        && bytes.len() <= 63
+        && alphanumeric(bytes[0])
+        && alphanumeric(bytes[bytes.len() - 1])
+        && bytes.iter().all(|byte| alphanumeric(*byte) || *byte == b'-')
+}
+
+/// RFC 1123 subdomain, as Kubernetes checks it; its parts may be longer than 63.
+pub(crate) fn is_dns_subdomain(text: &str) -> bool {
+    let part_ok = |part: &str| {
+        let alphanumeric = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
+        part.starts_with(alphanumeric) && part.ends_with(alphanumeric) && part.chars().all(|c| alphanumeric(c) || c == '-')
+    };
+    text.len() <= 253 && text.split('.').all(part_ok)
+}
+
+fn numbers(text: &str) -> Option<usize> {
+    let parts: Vec<&str> = text.split('.').collect();
+    parts.iter().all(|part| !part.is_empty() && part.len() < 6 && part.bytes().all(|b| b.is_ascii_digit())).then_some(parts.len())
+}
+
+fn is_version(text: &str) -> bool {
+    text.starts_with("1.") && matches!(numbers(text), Some(2 | 3))
+}
+
+fn is_exact_version(text: &str) -> bool {
+    let text = text.strip_prefix('v').unwrap_or(text);
+    let (core, rest) = text.find(['-', '+']).map_or((text, ""), |index| text.split_at(index));
+    numbers(core) == Some(3) && rest.bytes().all(|b| b.is_ascii_alphanumeric() || b"-+.".contains(&b)) && rest.len() != 1
+}
+
+fn is_hex(text: &str, length: usize) -> bool {
+    text.len() == length && text.bytes().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte))
+}
+
+fn is_sha256(text: &str) -> bool {
+    text.strip_prefix("sha256:").is_some_and(|hex| is_hex(hex, 64))
+}
+
+fn is_uuid(text: &str) -> bool {
+    let lengths = [8, 4, 4, 4, 12];
+    let parts: Vec<&str> = text.split('-').collect();
+    parts.len() == 5 && parts.iter().zip(lengths).all(|(part, length)| is_hex(part, length))
+}
+
+/// The vendor in a model's name.
+pub(crate) fn gpu_vendor(model: &str) -> Option<&'static str> {
+    ["nvidia", "amd", "intel"].into_iter().find(|vendor| model.strip_prefix(vendor).is_some_and(|rest| rest.starts_with('-') && rest.len() > 1))
+}
+
+fn is_qualified_part(text: &str) -> bool {
+    let alphanumeric = |c: char| c.is_ascii_alphanumeric();
+    text.len() <= 63
+        && text.starts_with(alphanumeric)
+        && text.ends_with(alphanumeric)
+        && text.chars().all(|c| alphanumeric(c) || "-_.".contains(c))
+}
+
+pub(crate) fn is_label_key(text: &str) -> bool {
+    match text.split_once('/') {
+        Some((prefix, name)) => is_dns_subdomain(prefix) && is_qualified_part(name),
+        None => is_qualified_part(text),
+    }
+}
+
+pub(crate) fn is_label_value(text: &str) -> bool {
+    text.is_empty() || is_qualified_part(text)
+}
+
+fn is_secret_key(text: &str) -> bool {
+    !text.is_empty() && text.len() <= 253 && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b)) && text != "." && !text.starts_with("..")
+}
+
+fn is_cidr(text: &str) -> bool {
+    text.split_once('/').is_some_and(|(address, bits)| {
+        let most = match address.parse::<std::net::IpAddr>() {
+            Ok(std::net::IpAddr::V4(_)) => 32,
+            Ok(std::net::IpAddr::V6(_)) => 128,
+            Err(_) => return false,
+        };
+        bits.parse::<u8>().is_ok_and(|bits| bits <= most)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn formats_accept_what_kubernetes_accepts_and_no_more() {
+        let table: &[(&str, &[&str], &[&str])] = &[
+            ("dns-label", &["a", "a-1", "0"], &["", "A", "-a", "a-", "a.b", "a_b", "ä"]),
+            ("dns-subdomain", &["a.b-c", "crds.example.com"], &["", "a..b", "A", ".a"]),
+            ("kubernetes-version", &["1.36", "1.36.3"], &["1", "2.1", "1.x", "1.36.3.1", "v1.36"]),
+            ("exact-version", &["1.2.3", "v1.2.3", "0.1.0-rc.1+x"], &["1.2", "^1.2.3", "1.2.3 ", "latest", "1.2.3-"]),
+            ("uuid", &["0a1b2c3d-0000-4000-8000-0123456789ab"], &["", "x", "0A1b2c3d-0000-4000-8000-0123456789ab"]),
+            ("gpu-model", &["nvidia-a100-40gb", "amd-mi300x"], &["a100", "nvidia-", "nvidiax", "nvidia_a100"]),
+            ("day", &["2027-01-31"], &["2027-02-31", "tomorrow", "2027-1-3"]),
+            ("label-key", &["team", "example.com/team", "nvidia.com/gpu.product"], &["", "a/", "/a", "a b", "a/b/c"]),
+            ("label-value", &["", "x", "a_B.c"], &["a b", "-a", "é"]),
+            ("cidr", &["10.0.0.0/16", "fd00::/8"], &["10.0.0.0", "10.0.0.0/33", "x/1"]),
+            ("sha256", &[], &["sha256:abc", ""]),
+        ];
+        for (name, good, bad) in table {
+            let format = find(name).unwrap();
+            for text in *good {
+                assert!((format.accepts)(text), "{name} accepts {text:?}");
+            }
+            for text in *bad {
+                assert!(!(format.accepts)(text), "{name} refuses {text:?}");
+            }
+        }
+    }
+}

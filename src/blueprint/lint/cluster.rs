@@ -1,0 +1,148 @@
+//! The cluster, its pools, GPUs, and cluster-wide objects.
+
+use wbk_provider_api::ProviderKind;
+
+use super::Report;
+use crate::blueprint::path::steps;
+use crate::blueprint::schema::GpuPlugin;
+
+pub(super) fn rules(report: &mut Report<'_>) {
+    let blueprint = &report.loaded.blueprint;
+    let cluster = &blueprint.cluster;
+    if cluster.provider != ProviderKind::Existing {
+        let only_existing =
+            [("context", cluster.context.is_some()), ("kubeconfig", cluster.kubeconfig.is_some()), ("uid", cluster.uid.is_some())];
+        for (key, set) in only_existing {
+            if set {
+                report.error(
+                    steps!["cluster", key],
+                    "means something only with provider existing",
+                    "remove it, or write `provider: existing`",
+                );
+            }
+        }
+    } else if cluster.uid.is_none() {
+        report.warning(
+            steps!["cluster"],
+            "`uid` is not set, so whatever cluster the context names is taken for this one",
+            "pin it: kubectl get namespace kube-system -o jsonpath='{.metadata.uid}'",
+        );
+    }
+    pools(report);
+    gpu(report);
+    defaults(report);
+    cluster_bindings(report);
+}
+
+fn pools(report: &mut Report<'_>) {
+    let blueprint = &report.loaded.blueprint;
+    if blueprint.cluster.provider == ProviderKind::Local && blueprint.node_pools.is_empty() {
+        report.warning(steps!["nodePools"], "there is no pool, so no pod can run", "add a pool: {name: system, size: {min: 1}}");
+    }
+    for (index, pool) in blueprint.node_pools.iter().enumerate() {
+        if let Some(max) = pool.size.max
+            && pool.size.min > max
+        {
+            let message = format!("min {} is more than max {max}", pool.size.min);
+            report.error(steps!["nodePools", index, "size"], &message, "raise max or lower min");
+        }
+        if pool.size.max == Some(0) {
+            report.warning(steps!["nodePools", index, "size"], "the pool never has a node", "raise max or remove the pool");
+        }
+        for key in pool.labels.keys().filter(|key| is_reserved(key)) {
+            report.error(steps!["nodePools", index, "labels", key], "labels under wbk-infra/ are set by wbk-infra", "use another prefix");
+        }
+        for (number, taint) in pool.taints.iter().enumerate() {
+            if is_reserved(&taint.key) {
+                let path = steps!["nodePools", index, "taints", number];
+                report.error(path, "taints under wbk-infra/ follow from the pool", "write `capacity: spot` for a spot pool");
+            }
+            if pool.taints[..number].iter().any(|other| (&other.key, other.effect) == (&taint.key, taint.effect)) {
+                let message = format!("the taint {}:{} is there twice", taint.key, taint.effect.as_str());
+                report.error(steps!["nodePools", index, "taints", number], &message, "keep one of them");
+            }
+        }
+        if blueprint.cluster.provider == ProviderKind::Local && pool.machine.is_some() && pool.shape.is_none() {
+            report.warning(
+                steps!["nodePools", index, "machine"],
+                "the local provider knows no machine types, and takes the default shape",
+                "add `shape: {cpu: 8, memory: 32Gi}`",
+            );
+        }
+    }
+    let every_pool_tainted = !blueprint.node_pools.is_empty()
+        && blueprint.node_pools.iter().all(|pool| {
+            crate::desired::pool_spec(pool).taints.iter().any(|taint| taint.effect != wbk_provider_api::TaintEffect::PreferNoSchedule)
+        });
+    if every_pool_tainted {
+        let message = "every pool has a taint, so a pod without tolerations (DNS, a chart's controller) has no node";
+        report.warning(steps!["nodePools"], message, "add a pool without GPUs, on demand: {name: system, size: {min: 1}}");
+    }
+}
+
+fn is_reserved(key: &str) -> bool {
+    key.starts_with("wbk-infra/")
+}
+
+fn gpu(report: &mut Report<'_>) {
+    let blueprint = &report.loaded.blueprint;
+    let first_gpu_pool = blueprint.node_pools.iter().position(|pool| pool.accelerator.is_some());
+    let simulated = blueprint.gpu.as_ref().is_some_and(|gpu| gpu.plugin == GpuPlugin::Simulated);
+    let none = blueprint.gpu.as_ref().is_none_or(|gpu| gpu.plugin == GpuPlugin::None);
+    match first_gpu_pool {
+        Some(index) if none => report.warning(
+            steps!["nodePools", index, "accelerator"],
+            "nothing makes these GPUs allocatable, so no pod can have one",
+            "add `gpu: {plugin: simulated}`",
+        ),
+        None if simulated => {
+            report.warning(steps!["gpu", "plugin"], "no pool has GPUs to simulate", "give a pool an `accelerator`, or remove the section");
+        }
+        Some(_) | None => {}
+    }
+    for (index, sharing) in blueprint.gpu.iter().flat_map(|gpu| gpu.sharing.iter().enumerate()) {
+        if !blueprint.node_pools.iter().any(|pool| pool.name == sharing.pool) {
+            report.error(steps!["gpu", "sharing", index, "pool"], "there is no pool of this name", "name one of `nodePools`");
+        }
+    }
+}
+
+fn defaults(report: &mut Report<'_>) {
+    let defaults: Vec<usize> =
+        report.loaded.blueprint.storage_classes.iter().enumerate().filter(|(_, class)| class.default).map(|(index, _)| index).collect();
+    if let [_, rest @ ..] = defaults.as_slice() {
+        for index in rest {
+            report.error(steps!["storageClasses", *index, "default"], "a second default storage class", "keep one default");
+        }
+    }
+    for (index, role) in report.loaded.blueprint.roles.iter().enumerate() {
+        for (number, rule) in role.rules.iter().enumerate() {
+            if rule.resources.is_empty() == rule.non_resource_urls.is_empty() {
+                let message = "a rule of a cluster role names either `resources` or `nonResourceURLs`";
+                report.error(steps!["roles", index, "rules", number], message, "write one of them; split the rule for both");
+            }
+        }
+    }
+}
+
+fn cluster_bindings(report: &mut Report<'_>) {
+    let blueprint = &report.loaded.blueprint;
+    for (index, binding) in blueprint.bindings.iter().enumerate() {
+        let path = steps!["bindings", index];
+        let subjects = [&binding.service_account, &binding.group, &binding.user];
+        if subjects.iter().filter(|subject| subject.is_some()).count() != 1 {
+            report.error(path, "a binding has exactly one of `serviceAccount`, `group` and `user`", "write one; use a second binding for another");
+        }
+        if binding.service_account.as_deref().is_some_and(|account| !is_account_with_namespace(account)) {
+            report.error(steps!["bindings", index, "serviceAccount"], "expected namespace/name", "write for example `wandb-jobs/default`");
+        }
+        if let Some((namespace, account)) = binding.service_account.as_deref().and_then(|text| text.split_once('/')) {
+            super::namespaces::account_exists(report, steps!["bindings", index, "serviceAccount"], (namespace, account));
+        }
+        super::namespaces::cluster_role_exists(report, steps!["bindings", index, "clusterRole"], &binding.cluster_role);
+    }
+}
+
+pub(super) fn is_account_with_namespace(text: &str) -> bool {
+    text.split('/').count() == 2 && text.split('/').all(|part| !part.is_empty())
+}

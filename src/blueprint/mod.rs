@@ -1,0 +1,33 @@
+//! What the user wrote: schema, parsing with positions, overlays.
+//!
+//! [`load`] takes the texts of one blueprint and its overlays and gives a [`Loaded`] blueprint, or every problem at once.
+//! From there: [`Loaded::resolve`] (in `desired`), [`Loaded::lint`], [`Loaded::explain`].
+
+mod check;
+mod explain;
+mod files;
+mod format;
+mod later;
+mod lint;
+mod literal;
+mod load;
+mod overlay;
+mod path;
+mod problem;
+mod quantity;
+pub mod schema;
+mod yaml;
+
+pub use explain::{ExplainError, Explanation, ValueSource};
+pub use files::{DiskFiles, FileError, Files, FolderEntry, MemoryFiles, join};
+pub use load::{Loaded, Source, load};
+pub use problem::{Position, Problem, Problems, Severity};
+pub use quantity::{Bytes, Cpu, Quantity, Seconds};
+pub use schema::{Blueprint, json_schema};
+pub use yaml::{Content, Entry, Node, read_manifests, read_values, to_yaml};
+
+pub(crate) use files::{expand, is_glob};
+pub(crate) use format::gpu_vendor;
+pub(crate) use lint::{is_expired, rules};
+pub(crate) use literal::{in_manifest, in_values};
+pub(crate) use path::{Step, steps};

@@ -1,0 +1,34 @@
+//! The blueprint as Rust types: the one source of truth for what may be written, its JSON Schema, and its documentation.
+//!
+//! Doc comments of fields become the schema's descriptions. Keywords beyond JSON Schema: `format` (see `format.rs`),
+//! `x-merge-by` (an overlay merges the list's items by this key), `x-secret` (a literal is refused and never repeated),
+//! `x-free` (anything below is somebody else's language), `x-instead` (keys that people write here, and what to do).
+
+mod access;
+mod cluster;
+mod gpu;
+mod later;
+mod namespace;
+mod platform;
+
+pub use access::{Binding, ClusterBinding, Role, Rule};
+pub(crate) use cluster::default_pods;
+pub use cluster::{ApiVersion, Cluster, Kind, Metadata, NodePool, ShapeSection, SizeSection};
+pub use gpu::{Gang, Gpu, GpuPlugin, Priority, Scheduling, Sharing, SharingStrategy};
+pub use later::{EksAuthentication, EksNetwork, EksSection, Launch, Monitoring};
+pub use namespace::{
+    AccessMode, ComputeAmounts, Direction, Identity, Namespace, NetworkPolicy, NetworkPreset, NetworkRules, Peer, PodSecurity,
+    PodSecurityLevel, PodSecurityLevels, Quota, SecretSection, Volume, VolumeMode,
+};
+pub use platform::{Blueprint, Chart, ObjectSource, PolicySection, ReclaimPolicy, StorageClass, VolumeBinding};
+
+/// The JSON Schema of a blueprint (draft 2020-12).
+pub fn json_schema() -> serde_json::Value {
+    let mut schema = schemars::schema_for!(Blueprint).to_value();
+    schema["$id"] = "https://wandb.ai/schemas/wbk-infra/v1/blueprint.json".into();
+    schema["title"] = "wbk-infra blueprint".into();
+    schema
+}
+
+/// Any mapping, kept as it is.
+pub type Free = std::collections::BTreeMap<String, serde_json::Value>;

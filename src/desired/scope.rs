@@ -1,0 +1,102 @@
+//! Which kinds have a namespace: Kubernetes' own as data, others from the CRDs in the same blueprint.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+use crate::id::GroupKind;
+
+/// Whether objects of a kind have a namespace.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Scope {
+    Cluster,
+    Namespaced,
+}
+
+/// Kubernetes' own kinds without a namespace (`kubectl api-resources --namespaced=false` of 1.36). Every other kind of
+/// the groups in [`BUILT_IN_GROUPS`] has one.
+const CLUSTER_SCOPED: &[(&str, &[&str])] = &[
+    ("", &["Namespace", "Node", "PersistentVolume", "ComponentStatus"]),
+    (
+        "admissionregistration.k8s.io",
+        &[
+            "MutatingWebhookConfiguration",
+            "ValidatingWebhookConfiguration",
+            "ValidatingAdmissionPolicy",
+            "ValidatingAdmissionPolicyBinding",
+            "MutatingAdmissionPolicy",
+            "MutatingAdmissionPolicyBinding",
+        ],
+    ),
+    ("apiextensions.k8s.io", &["CustomResourceDefinition"]),
+    ("apiregistration.k8s.io", &["APIService"]),
+    ("authentication.k8s.io", &["TokenReview", "SelfSubjectReview"]),
+    ("authorization.k8s.io", &["SubjectAccessReview", "SelfSubjectAccessReview", "SelfSubjectRulesReview"]),
+    ("certificates.k8s.io", &["CertificateSigningRequest", "ClusterTrustBundle"]),
+    ("flowcontrol.apiserver.k8s.io", &["FlowSchema", "PriorityLevelConfiguration"]),
+    ("internal.apiserver.k8s.io", &["StorageVersion"]),
+    ("networking.k8s.io", &["IngressClass", "IPAddress", "ServiceCIDR"]),
+    ("node.k8s.io", &["RuntimeClass"]),
+    ("rbac.authorization.k8s.io", &["ClusterRole", "ClusterRoleBinding"]),
+    ("resource.k8s.io", &["DeviceClass", "ResourceSlice", "DeviceTaintRule"]),
+    ("scheduling.k8s.io", &["PriorityClass"]),
+    ("storage.k8s.io", &["StorageClass", "VolumeAttachment", "CSIDriver", "CSINode", "VolumeAttributesClass"]),
+    ("storagemigration.k8s.io", &["StorageVersionMigration"]),
+];
+
+/// Groups of Kubernetes itself.
+const BUILT_IN_GROUPS: &[&str] = &[
+    "",
+    "admissionregistration.k8s.io",
+    "apiextensions.k8s.io",
+    "apiregistration.k8s.io",
+    "apps",
+    "authentication.k8s.io",
+    "authorization.k8s.io",
+    "autoscaling",
+    "batch",
+    "certificates.k8s.io",
+    "coordination.k8s.io",
+    "discovery.k8s.io",
+    "events.k8s.io",
+    "flowcontrol.apiserver.k8s.io",
+    "internal.apiserver.k8s.io",
+    "networking.k8s.io",
+    "node.k8s.io",
+    "policy",
+    "rbac.authorization.k8s.io",
+    "resource.k8s.io",
+    "scheduling.k8s.io",
+    "storage.k8s.io",
+    "storagemigration.k8s.io",
+];
+
+/// Kinds whose scope a CRD of the blueprint says.
+#[derive(Debug, Default)]
+pub(super) struct Scopes(BTreeMap<GroupKind, Scope>);
+
+impl Scopes {
+    /// Learns from a manifest, where it is a CRD.
+    pub(super) fn learn(&mut self, manifest: &Value) {
+        if manifest["kind"] != "CustomResourceDefinition" {
+            return;
+        }
+        let spec = &manifest["spec"];
+        if let (Some(group), Some(kind), Some(scope)) = (spec["group"].as_str(), spec["names"]["kind"].as_str(), spec["scope"].as_str()) {
+            let scope = if scope == "Cluster" { Scope::Cluster } else { Scope::Namespaced };
+            self.0.insert(GroupKind { group: group.into(), kind: kind.into() }, scope);
+        }
+    }
+
+    /// The scope of a kind; `None` where only the cluster knows it.
+    pub(super) fn of(&self, kind: &GroupKind) -> Option<Scope> {
+        if let Some(scope) = self.0.get(kind) {
+            return Some(*scope);
+        }
+        if !BUILT_IN_GROUPS.contains(&kind.group.as_str()) {
+            return None;
+        }
+        let cluster = CLUSTER_SCOPED.iter().any(|(group, kinds)| *group == kind.group && kinds.contains(&kind.kind.as_str()));
+        Some(if cluster { Scope::Cluster } else { Scope::Namespaced })
+    }
+}
