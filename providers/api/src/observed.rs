@@ -62,6 +62,9 @@ pub struct PoolSeen {
     pub nodes: u32,
     /// Differences between single nodes and the pool, in words: a label edited by hand, a missing node.
     pub deviations: Vec<crate::FieldDiff>,
+    /// Pods of Jobs that run on its nodes, `namespace/name` by node: whom removing a node would stop.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub jobs: BTreeMap<String, Vec<String>>,
     /// What a stale write is refused by.
     pub fingerprint: String,
 }

@@ -1,0 +1,26 @@
+//! The labels and annotations that this provider writes and reads; each is spelled here only.
+
+/// Label of nodes and of a pool's record: the pool's name.
+pub const POOL: &str = "wbk-infra/pool";
+/// Label of nodes and of a pool's record: the blueprint that they belong to.
+pub const BLUEPRINT: &str = "wbk-infra/blueprint";
+/// Label of every simulated node.
+pub const SIMULATED: &str = "wbk-infra/simulated";
+/// Annotation of a node: its shape as JSON, which the simulator turns into capacity.
+pub const SHAPE: &str = "wbk-infra/shape";
+
+/// Annotation of a pod: how long it runs, `30s`.
+pub const SIMULATE_DURATION: &str = "wbk-infra/simulate-duration";
+/// Annotation of a pod: the exit code it ends with.
+pub const SIMULATE_EXIT_CODE: &str = "wbk-infra/simulate-exit-code";
+/// Annotation of a pod: the waiting reason its containers stay in, `ImagePullBackOff`.
+pub const SIMULATE_FAILURE: &str = "wbk-infra/simulate-failure";
+/// Annotation of a pod: which part of a GPU node it stands for, `nfd-worker` or `device-plugin`.
+pub const SIMULATES: &str = "wbk-infra/simulates";
+
+/// The field manager of what the provider writes.
+pub const FIELD_MANAGER: &str = "wbk-infra";
+/// The field manager of what the simulator writes.
+pub const SIMULATOR_MANAGER: &str = "wbk-infra-simulator";
+/// The user name in the simulator's certificate.
+pub const SIMULATOR_USER: &str = "wbk-infra:simulator";

@@ -1,0 +1,201 @@
+//! What a simulated node should say of itself, as patches from what it says now. Pure.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::api::core::v1::{Node, NodeCondition};
+use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
+use kube::ResourceExt as _;
+use serde_json::{Map, Value, json};
+
+use super::shape::NodeShape;
+use super::{pod, quantity};
+use crate::names;
+
+/// Which of the pods that change a node run on it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Running {
+    pub nfd_worker: bool,
+    pub device_plugin: bool,
+}
+
+/// Disk of every node; no pool says how much it wants.
+const DISK: &str = "100Gi";
+
+/// The node's shape; `None` where the annotation is missing or is not one.
+pub(super) fn shape(node: &Node) -> Option<NodeShape> {
+    serde_json::from_str(node.annotations().get(names::SHAPE)?).ok()
+}
+
+/// The merge patch of the node's labels; `None` where they are as they should be.
+pub(super) fn label_patch(node: &Node, shape: &NodeShape, running: Running) -> Option<Value> {
+    let mut patch = Map::new();
+    for (key, value) in shape.discovered() {
+        let has = node.labels().get(&key);
+        if running.nfd_worker && has != Some(&value) {
+            patch.insert(key, value.into());
+        } else if !running.nfd_worker && has.is_some() {
+            patch.insert(key, Value::Null);
+        }
+    }
+    (!patch.is_empty()).then(|| json!({"metadata": {"uid": node.uid(), "labels": patch}}))
+}
+
+/// The merge patch of the node's status; `None` where it is as it should be.
+pub(super) fn status_patch(
+    node: &Node,
+    shape: &NodeShape,
+    running: Running,
+    version: &str,
+    now: &str,
+) -> Option<Value> {
+    let status = node.status.clone().unwrap_or_default();
+    let wanted = resources(shape, running);
+    let capacity = resource_patch(&wanted, status.capacity.as_ref());
+    let allocatable = resource_patch(&wanted, status.allocatable.as_ref());
+    let conditions = conditions(status.conditions.as_deref().unwrap_or_default(), now);
+    let kubelet = format!("v{version}");
+    let informed = status.node_info.as_ref().is_some_and(|info| info.kubelet_version == kubelet);
+    if capacity.is_empty() && allocatable.is_empty() && conditions.is_none() && informed {
+        return None;
+    }
+    let mut patch = json!({"capacity": capacity, "allocatable": allocatable});
+    if let Some(conditions) = conditions {
+        patch["conditions"] = conditions;
+    }
+    if !informed {
+        let name = node.name_any();
+        patch["addresses"] = json!([
+            {"type": "InternalIP", "address": pod::node_address(&name)},
+            {"type": "Hostname", "address": name},
+        ]);
+        patch["nodeInfo"] = json!({
+            "architecture": node.labels().get("kubernetes.io/arch").map_or("amd64", String::as_str),
+            "bootID": "simulated",
+            "containerRuntimeVersion": "simulated://1",
+            "kernelVersion": "simulated",
+            "kubeProxyVersion": "",
+            "kubeletVersion": kubelet,
+            "machineID": "simulated",
+            "operatingSystem": "linux",
+            "osImage": "simulated",
+            "systemUUID": "simulated",
+        });
+    }
+    Some(json!({"metadata": {"uid": node.uid()}, "status": patch}))
+}
+
+/// Every resource of the node; `None` for one that must not be there now.
+fn resources(shape: &NodeShape, running: Running) -> BTreeMap<String, Option<String>> {
+    let base = &shape.shape;
+    let mut resources = BTreeMap::from([
+        ("cpu".to_owned(), Some(quantity::cpu(base.cpu_millis))),
+        ("memory".to_owned(), Some(quantity::memory(base.memory_bytes))),
+        ("pods".to_owned(), Some(base.pods.to_string())),
+        ("ephemeral-storage".to_owned(), Some(DISK.to_owned())),
+    ]);
+    if let Some(gpu) = &base.gpu {
+        resources.insert(gpu.resource.clone(), running.device_plugin.then(|| gpu.count.to_string()));
+    }
+    resources
+}
+
+fn resource_patch(
+    wanted: &BTreeMap<String, Option<String>>,
+    has: Option<&BTreeMap<String, Quantity>>,
+) -> Map<String, Value> {
+    let mut patch = Map::new();
+    let has_value = |name: &str| has.and_then(|has| has.get(name)).map(|quantity| quantity.0.as_str());
+    for (name, value) in wanted {
+        match (value, has_value(name)) {
+            (Some(value), has) if !has.is_some_and(|has| quantity::same(has, value)) => {
+                patch.insert(name.clone(), value.clone().into());
+            }
+            (None, Some(_)) => {
+                patch.insert(name.clone(), Value::Null);
+            }
+            (Some(_) | None, _) => {}
+        }
+    }
+    // What the shape no longer has: the GPUs of a pool that lost them. Only extended resources have a domain.
+    for name in has.into_iter().flatten().map(|(name, _)| name) {
+        if name.contains("gpu") && name.contains('/') && !wanted.contains_key(name) {
+            patch.insert(name.clone(), Value::Null);
+        }
+    }
+    patch
+}
+
+/// All conditions with ours right; `None` where they are right already.
+fn conditions(has: &[NodeCondition], now: &str) -> Option<Value> {
+    const OURS: [(&str, &str, &str); 4] = [
+        ("Ready", "True", "KubeletReady"),
+        ("MemoryPressure", "False", "KubeletHasSufficientMemory"),
+        ("DiskPressure", "False", "KubeletHasNoDiskPressure"),
+        ("PIDPressure", "False", "KubeletHasSufficientPID"),
+    ];
+    let right = |kind: &str, status: &str| has.iter().any(|found| found.type_ == kind && found.status == status);
+    if OURS.iter().all(|(kind, status, _)| right(kind, status)) {
+        return None;
+    }
+    let mut all: Vec<Value> = has
+        .iter()
+        .filter(|found| !OURS.iter().any(|(kind, _, _)| *kind == found.type_))
+        .map(|found| serde_json::to_value(found).expect("a condition is plain data"))
+        .collect();
+    for (kind, status, reason) in OURS {
+        all.push(json!({
+            "type": kind, "status": status, "reason": reason, "message": "simulated",
+            "lastHeartbeatTime": now, "lastTransitionTime": now,
+        }));
+    }
+    Some(all.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use wbk_provider_api::{GpuShape, Shape};
+
+    use super::*;
+
+    fn gpu_shape() -> NodeShape {
+        NodeShape {
+            shape: Shape {
+                cpu_millis: 8000,
+                memory_bytes: 16_000_000_000,
+                pods: 110,
+                gpu: Some(GpuShape { resource: "nvidia.com/gpu".into(), pci_vendor: "10de".into(), count: 8 }),
+            },
+            born_with: Vec::new(),
+        }
+    }
+
+    fn patched(node: &Node, running: Running) -> Value {
+        status_patch(node, &gpu_shape(), running, "1.36.3", "2026-01-01T00:00:00Z").unwrap()
+    }
+
+    #[test]
+    fn gpus_are_there_only_while_a_device_plugin_runs() {
+        let node = Node::default();
+        assert_eq!(patched(&node, Running::default())["status"]["allocatable"].get("nvidia.com/gpu"), None);
+        let running = Running { device_plugin: true, nfd_worker: false };
+        let patch = patched(&node, running);
+        assert_eq!(patch["status"]["allocatable"]["nvidia.com/gpu"], "8");
+        let node: Node = serde_json::from_value(json!({"metadata": {}, "status": patch["status"]})).unwrap();
+        assert_eq!(status_patch(&node, &gpu_shape(), running, "1.36.3", "later"), None, "nothing to do twice");
+        assert_eq!(patched(&node, Running::default())["status"]["allocatable"]["nvidia.com/gpu"], Value::Null);
+    }
+
+    #[test]
+    fn discovery_labels_come_and_go_with_the_worker_and_those_of_the_pool_stay() {
+        let mut shape = gpu_shape();
+        shape.born_with = vec!["feature.node.kubernetes.io/pci-10de.present".into()];
+        let running = Running { nfd_worker: true, device_plugin: false };
+        let patch = label_patch(&Node::default(), &shape, running).unwrap();
+        let labels = &patch["metadata"]["labels"];
+        assert_eq!(labels["feature.node.kubernetes.io/pci-0302_10de.present"], "true");
+        assert_eq!(labels.get("feature.node.kubernetes.io/pci-10de.present"), None);
+        let node: Node = serde_json::from_value(json!({"metadata": {"labels": labels}})).unwrap();
+        let gone = label_patch(&node, &shape, Running::default()).unwrap();
+        assert_eq!(gone["metadata"]["labels"]["feature.node.kubernetes.io/pci-0302_10de.present"], Value::Null);
+    }
+}

@@ -1,0 +1,41 @@
+//! Pods that change the node they run on.
+
+use k8s_openapi::api::core::v1::Pod;
+use kube::ResourceExt as _;
+
+use crate::names;
+
+/// What a pod stands for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Role {
+    /// Adds NFD's labels to its node.
+    NfdWorker,
+    /// Makes its node's GPUs allocatable.
+    DevicePlugin,
+}
+
+/// The role of a pod: by annotation, or by the labels that the projects' own charts give their pods.
+pub(super) fn of(pod: &Pod) -> Option<Role> {
+    match pod.annotations().get(names::SIMULATES).map(String::as_str) {
+        Some("nfd-worker") => return Some(Role::NfdWorker),
+        Some("device-plugin") => return Some(Role::DevicePlugin),
+        Some(_) => return None,
+        None => {}
+    }
+    let label = |key: &str| pod.labels().get(key).map(String::as_str);
+    match label("app.kubernetes.io/name") {
+        Some("node-feature-discovery")
+            if label("role") == Some("worker") || label("app.kubernetes.io/component") == Some("worker") =>
+        {
+            Some(Role::NfdWorker)
+        }
+        Some("nvidia-device-plugin") => Some(Role::DevicePlugin),
+        _ => None,
+    }
+}
+
+/// Whether it runs now, and so has its effect.
+pub(super) fn is_running(pod: &Pod) -> bool {
+    pod.metadata.deletion_timestamp.is_none()
+        && pod.status.as_ref().and_then(|status| status.phase.as_deref()) == Some("Running")
+}
