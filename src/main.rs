@@ -1,2 +1,5 @@
-//! x
-fn main() {}
+//! Arguments in, exit code out; nothing else.
+
+fn main() -> std::process::ExitCode {
+    wbk_infra::cli::main()
+}

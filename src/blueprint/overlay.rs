@@ -88,7 +88,9 @@ pub(super) fn finish(node: Node, root: &Value, schema: &Value) -> Node {
         Content::Sequence(items) => {
             let below = schema.get("items").unwrap_or(&Value::Bool(true));
             let below = variant_of_mappings(root, below);
-            Content::Sequence(items.into_iter().filter(|item| !is_deletion(item)).map(|item| finish(item, root, below)).collect())
+            Content::Sequence(
+                items.into_iter().filter(|item| !is_deletion(item)).map(|item| finish(item, root, below)).collect(),
+            )
         }
         other => other,
     };

@@ -59,7 +59,11 @@ impl Cpu {
 
 impl fmt::Display for Cpu {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.millis.is_multiple_of(1000) { write!(f, "{}", self.millis / 1000) } else { write!(f, "{}m", self.millis) }
+        if self.millis.is_multiple_of(1000) {
+            write!(f, "{}", self.millis / 1000)
+        } else {
+            write!(f, "{}m", self.millis)
+        }
     }
 }
 
@@ -70,7 +74,9 @@ impl Bytes {
             .iter()
             .find_map(|(suffix, power)| text.strip_suffix(suffix).map(|number| (number, 1u128 << power)))
             .or_else(|| {
-                DECIMAL.iter().find_map(|(suffix, power)| text.strip_suffix(suffix).map(|number| (number, 10u128.pow(*power))))
+                DECIMAL
+                    .iter()
+                    .find_map(|(suffix, power)| text.strip_suffix(suffix).map(|number| (number, 10u128.pow(*power))))
             })
             .unwrap_or((text, 1));
         let (digits, decimals) = decimal(number)?;

@@ -1,1 +1,89 @@
-//! x
+//! The command line: the only module that prints, reads the environment or ends the process.
+
+mod args;
+mod commands;
+mod doctor;
+mod environment;
+mod failure;
+mod local;
+mod offline;
+mod releases;
+mod secrets;
+mod show;
+mod situation;
+mod status;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use args::{Cli, Colour, Command};
+use commands::Session;
+use environment::Environment;
+use failure::{Exit, Failure};
+
+pub use args::Cli as CommandLine;
+pub use show::PlanReport;
+
+/// Reads the arguments, runs the command, prints a failure, and answers the exit code.
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and version are asked for: they are no error and go to standard output.
+            let code = if error.use_stderr() { Exit::Usage } else { Exit::Done };
+            if error.print().is_err() {
+                return Exit::Failed.into();
+            }
+            return code.into();
+        }
+    };
+    match cli.global.color {
+        Colour::Auto => {}
+        Colour::Always => anstream::ColorChoice::Always.write_global(),
+        Colour::Never => anstream::ColorChoice::Never.write_global(),
+    }
+    let environment = Environment::read();
+    let runtime = match tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            anstream::eprintln!("error: start the runtime: {error}");
+            return Exit::Failed.into();
+        }
+    };
+    let outcome = runtime.block_on(run(cli, &environment));
+    // What still runs (a renewal, a helm) must not hold the process back.
+    runtime.shutdown_timeout(std::time::Duration::from_millis(100));
+    match outcome {
+        Ok(exit) => exit.into(),
+        Err(failure) => {
+            anstream::eprintln!("{}", failure.text());
+            failure.exit.into()
+        }
+    }
+}
+
+async fn run(cli: Cli, environment: &Environment) -> Result<Exit, Failure> {
+    let Cli { command, global } = cli;
+    let context = Session { environment, global: &global };
+    match command {
+        Command::Plan { blueprint, decisions, out, exit_code } => {
+            context.plan(&blueprint, &decisions, out.as_deref(), exit_code).await
+        }
+        Command::Apply { blueprint, decisions, checks, yes, no_verify } => {
+            context.apply(&blueprint, &decisions, &checks, yes, !no_verify).await
+        }
+        Command::Verify { blueprint, checks, list } => context.verify(&blueprint, &checks, list).await,
+        Command::Drift { blueprint, watch, interval } => context.drift(&blueprint, watch, interval).await,
+        Command::Destroy { blueprint, decisions, yes } => context.destroy(&blueprint, &decisions, yes).await,
+        Command::Status { blueprint } => context.status(&blueprint).await,
+        Command::Lint { blueprint } => offline::lint(&blueprint, &global),
+        Command::Render { blueprint } => offline::render(&blueprint, &global),
+        Command::Explain { blueprint, path } => offline::explain(&blueprint, &path, &global),
+        Command::Schema { of } => offline::schema(of),
+        Command::Completions { shell } => offline::completions(shell),
+        Command::Doctor { blueprint } => doctor::doctor(&context, blueprint.blueprint.as_deref()).await,
+        Command::Local { command } => local::local(&context, command).await,
+        Command::Assets { fetch } => local::assets(&context, fetch),
+    }
+}

@@ -16,6 +16,7 @@ mod resolve;
 mod scope;
 mod state;
 
+pub use scope::builtin_scope;
 pub use state::{
     ChartSource, ConflictChoice, Desired, DesiredObject, DesiredRelease, IgnoreRule, Origin, Policy, Promises, Protect,
     SecretReference, SecretSlot,

@@ -6,7 +6,7 @@ use super::collect::{Collector, Draft};
 use super::scope::{Scope, Scopes};
 use super::state::{DesiredObject, Origin};
 use crate::blueprint::schema::ObjectSource;
-use crate::blueprint::{Files, Position, Problem, expand, in_manifest, is_glob, join, steps, read_manifests};
+use crate::blueprint::{Files, Position, Problem, expand, in_manifest, is_glob, join, read_manifests, steps};
 use crate::id::{Gvk, ObjectId};
 
 struct Raw {
@@ -28,7 +28,8 @@ pub(super) fn collect(collector: &mut Collector<'_>, files: &dyn Files) {
             }
             ObjectSource::Inline(map) => {
                 // A null in place is what an overlay removed, or the same as leaving the field out.
-                let manifest = without_nulls(Value::Object(map.iter().map(|(key, value)| (key.clone(), value.clone())).collect()));
+                let manifest =
+                    without_nulls(Value::Object(map.iter().map(|(key, value)| (key.clone(), value.clone())).collect()));
                 raws.push(Raw { manifest, at, path });
             }
         }
@@ -48,18 +49,29 @@ pub(super) fn collect(collector: &mut Collector<'_>, files: &dyn Files) {
 
 fn without_nulls(value: Value) -> Value {
     match value {
-        Value::Object(map) => {
-            Value::Object(map.into_iter().filter(|(_, value)| !value.is_null()).map(|(key, value)| (key, without_nulls(value))).collect())
-        }
+        Value::Object(map) => Value::Object(
+            map.into_iter()
+                .filter(|(_, value)| !value.is_null())
+                .map(|(key, value)| (key, without_nulls(value)))
+                .collect(),
+        ),
         Value::Array(items) => Value::Array(items.into_iter().map(without_nulls).collect()),
         other => other,
     }
 }
 
-fn from_files(collector: &mut Collector<'_>, files: &dyn Files, written: &str, at: &Position) -> Vec<(Value, Position)> {
+fn from_files(
+    collector: &mut Collector<'_>,
+    files: &dyn Files,
+    written: &str,
+    at: &Position,
+) -> Vec<(Value, Position)> {
     let mut refuse = |message: String, hint: &str| collector.problems.push(Problem::error(at, message).hint(hint));
     if written.contains("://") {
-        refuse("objects are read from files, not from the network".into(), "download the file, review it, and keep it beside the blueprint");
+        refuse(
+            "objects are read from files, not from the network".into(),
+            "download the file, review it, and keep it beside the blueprint",
+        );
         return Vec::new();
     }
     let pattern = join(&at.file, written);
@@ -71,7 +83,10 @@ fn from_files(collector: &mut Collector<'_>, files: &dyn Files, written: &str, a
             }
             Ok(paths) => paths,
             Err(error) => {
-                refuse(format!("the folders of {pattern} could not be read: {error}"), "paths are relative to the blueprint file");
+                refuse(
+                    format!("the folders of {pattern} could not be read: {error}"),
+                    "paths are relative to the blueprint file",
+                );
                 return Vec::new();
             }
         }
@@ -87,7 +102,9 @@ fn from_files(collector: &mut Collector<'_>, files: &dyn Files, written: &str, a
             },
             Err(error) => {
                 let problem = Problem::error(at, format!("the file {path} could not be read: {error}"));
-                collector.problems.push(problem.hint("paths are relative to the blueprint file; for a folder write folder/*.yaml"));
+                collector
+                    .problems
+                    .push(problem.hint("paths are relative to the blueprint file; for a folder write folder/*.yaml"));
             }
         }
     }
@@ -104,7 +121,11 @@ fn draft(raw: Raw, scopes: &Scopes) -> Result<(Draft, Vec<Problem>), Box<Problem
     let Some(name) = text(&manifest["metadata"]["name"]) else {
         let problem = missing("metadata.name");
         let generated = text(&manifest["metadata"]["generateName"]).is_some();
-        return Err(if generated { Box::new(problem.hint("`generateName` makes a new object each time; give it a name")) } else { problem });
+        return Err(if generated {
+            Box::new(problem.hint("`generateName` makes a new object each time; give it a name"))
+        } else {
+            problem
+        });
     };
     let mut namespace = text(&manifest["metadata"]["namespace"]);
     let mut problems: Vec<Problem> = in_manifest(&manifest, &at).into_iter().collect();

@@ -61,7 +61,13 @@ pub fn drift(desired: &Desired, live: &Live, around: &Surroundings<'_>) -> Moved
         match extra.found.owner {
             Owner::Copy => moved.items.push(DriftItem {
                 origin: None,
-                ..item(&extra.id.to_string(), None, DriftKind::Added, Severity::Warning, last_writer(around, &extra.id.key()))
+                ..item(
+                    &extra.id.to_string(),
+                    None,
+                    DriftKind::Added,
+                    Severity::Warning,
+                    last_writer(around, &extra.id.key()),
+                )
             }),
             Owner::Ours => moved.pending += 1,
             Owner::Blueprint(_) | Owner::Release(_) | Owner::Foreign(_) => {}
@@ -76,7 +82,8 @@ pub fn drift(desired: &Desired, live: &Live, around: &Surroundings<'_>) -> Moved
 type Who = Option<(String, String)>;
 
 fn item(object: &str, field: Option<String>, kind: DriftKind, severity: Severity, who: Who) -> DriftItem {
-    let (manager, time) = who.map_or((None, None), |(manager, time)| (Some(manager), Some(time).filter(|time| !time.is_empty())));
+    let (manager, time) =
+        who.map_or((None, None), |(manager, time)| (Some(manager), Some(time).filter(|time| !time.is_empty())));
     DriftItem { object: object.to_owned(), field, old: None, new: None, kind, manager, time, severity, origin: None }
 }
 
@@ -118,7 +125,13 @@ fn one_object(object: &DesiredObject, live: &Live, around: &Surroundings<'_>, mo
     }
 }
 
-fn changed_fields(object: &DesiredObject, found: &Found, verdict: &Verdict, around: &Surroundings<'_>, moved: &mut Moved) {
+fn changed_fields(
+    object: &DesiredObject,
+    found: &Found,
+    verdict: &Verdict,
+    around: &Surroundings<'_>,
+    moved: &mut Moved,
+) {
     let name = object.id.to_string();
     let none = Vec::new();
     let (diff, holders) = match verdict {
@@ -140,7 +153,9 @@ fn changed_fields(object: &DesiredObject, found: &Found, verdict: &Verdict, arou
         if !as_applied && holder.is_none() {
             continue;
         }
-        let who = holder.map(|holder| (holder.conflict.manager.clone(), holder.time.clone())).or_else(|| last_writer(around, &object.id.key()));
+        let who = holder
+            .map(|holder| (holder.conflict.manager.clone(), holder.time.clone()))
+            .or_else(|| last_writer(around, &object.id.key()));
         moved.items.push(field_item(object, field, who));
     }
     if diff.is_empty() && as_applied {
@@ -155,7 +170,13 @@ fn changed_fields(object: &DesiredObject, found: &Found, verdict: &Verdict, arou
         if holders.is_empty() {
             moved.items.push(DriftItem {
                 origin: object.origin.at.clone(),
-                ..item(&name, Some("ownership of its fields".into()), DriftKind::Taken, Severity::Note, last_writer(around, &object.id.key()))
+                ..item(
+                    &name,
+                    Some("ownership of its fields".into()),
+                    DriftKind::Taken,
+                    Severity::Note,
+                    last_writer(around, &object.id.key()),
+                )
             });
         }
     }
@@ -208,7 +229,10 @@ fn is_bookkeeping(path: &FieldPath) -> bool {
 
 fn same_field(path: &str, holder: &Holder) -> bool {
     let plain: String = holder.conflict.field.trim_start_matches('.').replace("name=", "").replace('"', "");
-    path == plain || path.starts_with(&format!("{plain}.")) || path.starts_with(&format!("{plain}[")) || plain.starts_with(&format!("{path}."))
+    path == plain
+        || path.starts_with(&format!("{plain}."))
+        || path.starts_with(&format!("{plain}["))
+        || plain.starts_with(&format!("{path}."))
 }
 
 fn release(name: &str, state: &ReleaseState, moved: &mut Moved) {

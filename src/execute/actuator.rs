@@ -38,6 +38,7 @@ pub trait ReleaseRunner: Send + Sync {
     /// Helm's words, and what was left behind.
     async fn run(
         &self,
+        at: (&Cluster, &Discovery),
         step: &Step,
         release: &ReleaseStep,
         say: &(dyn Fn(String) + Send + Sync),
@@ -262,7 +263,8 @@ impl Actuator for PlatformActuator<'_> {
                 let Some(releases) = self.releases else {
                     return Err(StepError::stale(&step.target.to_string(), "no helm was found when this apply began"));
                 };
-                releases.run(step, release, say).await?;
+                let (cluster, discovery) = self.reach().await?;
+                releases.run((&cluster, &discovery), step, release, say).await?;
                 self.rediscover().await
             }
             (Payload::Object(_) | Payload::Release(_), target) => {

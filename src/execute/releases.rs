@@ -1,10 +1,14 @@
 //! The steps about Helm releases.
 
-use std::{path::PathBuf, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    io::Write,
+    time::Duration,
+};
 
 use async_trait::async_trait;
 use http::Method;
-use wbk_provider_api::LeftBehind;
+use wbk_provider_api::{LeftBehind, Provider, Wanted};
 
 use super::{
     actuator::ReleaseRunner,
@@ -18,27 +22,30 @@ use crate::{
         record_name,
     },
     id::{ObjectId, ReleaseId},
-    plan::{Action, Expect, ReleaseAction, ReleaseStep, Step, Target},
+    plan::{Action, Expect, Plan, ReleaseAction, ReleaseStep, Step, Target},
 };
 
 /// Runs releases with a helm program.
-pub struct HelmRunner {
-    /// The program.
-    pub helm: Helm,
-    /// A kubeconfig file that reaches the cluster; kept until this is dropped.
-    pub access: ClusterAccess,
-    /// For records of a helm that died, and for the readiness of what a release brings.
-    pub cluster: Cluster,
-    /// The kinds there are.
-    pub discovery: Discovery,
-    /// The blueprint's name.
-    pub blueprint: String,
-    /// Releases that are adopted with their objects.
-    pub adopt: std::collections::BTreeSet<String>,
-    /// Objects that each release renders; they are waited for.
-    pub objects: std::collections::BTreeMap<ReleaseId, Vec<ObjectId>>,
-    /// The folder that relative chart paths start from.
-    pub folder: PathBuf,
+pub struct HelmRunner<'a> {
+    helm: Helm,
+    provider: &'a dyn Provider,
+    wanted: Wanted,
+    blueprint: String,
+    adopt: BTreeSet<String>,
+    objects: BTreeMap<ReleaseId, Vec<ObjectId>>,
+    kubeconfig: tokio::sync::OnceCell<KubeconfigFile>,
+}
+
+/// A kubeconfig file for helm, readable by this user alone, removed when dropped.
+struct KubeconfigFile {
+    _file: tempfile::NamedTempFile,
+    access: ClusterAccess,
+}
+
+/// What the runner reaches the cluster with.
+pub(super) struct Ground<'a> {
+    pub cluster: &'a Cluster,
+    pub discovery: &'a Discovery,
 }
 
 fn failed(error: HelmError, left: LeftBehind) -> StepError {
@@ -52,9 +59,43 @@ fn error_source(error: HelmError) -> Option<Box<dyn std::error::Error + Send + S
         .map(|source| Box::new(Because(source.to_string())) as Box<dyn std::error::Error + Send + Sync>)
 }
 
-impl HelmRunner {
+impl<'a> HelmRunner<'a> {
+    /// Makes one. `objects` are what each release renders: they are waited for. `adopt` names what is taken over.
+    pub fn new(
+        helm: Helm,
+        provider: &'a dyn Provider,
+        plan: &Plan,
+        adopt: BTreeSet<String>,
+        objects: BTreeMap<ReleaseId, Vec<ObjectId>>,
+    ) -> Self {
+        let (wanted, blueprint) = (plan.wanted.clone(), plan.blueprint.clone());
+        Self { helm, provider, wanted, blueprint, adopt, objects, kubeconfig: tokio::sync::OnceCell::new() }
+    }
+
+    /// A private kubeconfig file; the cluster may only have come up on the way.
+    async fn access(&self) -> Result<&ClusterAccess, StepError> {
+        let made = self.kubeconfig.get_or_try_init(async || {
+            let access = self.provider.access(&self.wanted).await?;
+            let failed = |source: std::io::Error| StepError {
+                attempted: "write a private kubeconfig for helm".into(),
+                left: LeftBehind::Nothing,
+                hint: Some("free some space in the temporary folder".into()),
+                source: Some(Box::new(source)),
+            };
+            let mut file =
+                tempfile::Builder::new().prefix("wbk-infra-").suffix(".kubeconfig").tempfile().map_err(failed)?;
+            // A kubeconfig in JSON is a kubeconfig: JSON is YAML.
+            serde_json::to_writer(&mut file, &access.kubeconfig).map_err(|error| failed(error.into()))?;
+            file.flush().map_err(failed)?;
+            let access = ClusterAccess { kubeconfig: file.path().to_owned(), context: Some(access.context) };
+            Ok::<_, StepError>(KubeconfigFile { _file: file, access })
+        });
+        Ok(&made.await?.access)
+    }
+
     async fn apply(
         &self,
+        at: &Ground<'_>,
         id: &ReleaseId,
         step: &Step,
         release: &ReleaseStep,
@@ -80,21 +121,27 @@ impl HelmRunner {
         };
         say(format!("helm {}", if step.action == Action::Create { "install" } else { "upgrade" }));
         self.helm
-            .install_or_upgrade(&self.access, id, &chart, &desired.values, options)
+            .install_or_upgrade(self.access().await?, id, &chart, &desired.values, options)
             .await
             .map_err(|error| failed(error, LeftBehind::Partial))?;
-        self.wait(id, step, say).await
+        self.wait(at, id, step, say).await
     }
 
     /// Waits for what the release brought, with the same words as for our own objects.
-    async fn wait(&self, id: &ReleaseId, step: &Step, say: &(dyn Fn(String) + Send + Sync)) -> Result<(), StepError> {
+    async fn wait(
+        &self,
+        at: &Ground<'_>,
+        id: &ReleaseId,
+        step: &Step,
+        say: &(dyn Fn(String) + Send + Sync),
+    ) -> Result<(), StepError> {
         let deadline = std::time::Instant::now() + Duration::from_secs(step.deadline_seconds);
         for object in self.objects.get(id).into_iter().flatten() {
-            let Some(resource) = self.discovery.find(&object.gvk) else { continue };
+            let Some(resource) = at.discovery.find(&object.gvk) else { continue };
             let say_object = |what: String| say(format!("{object}: {what}"));
             let wait = ObjectWait {
-                cluster: &self.cluster,
-                discovery: &self.discovery,
+                cluster: at.cluster,
+                discovery: at.discovery,
                 resource,
                 id: object,
                 deadline,
@@ -107,7 +154,8 @@ impl HelmRunner {
 
     /// The newest revision is the one that the plan saw.
     async fn expected(&self, id: &ReleaseId, step: &Step) -> Result<(), StepError> {
-        let found = self.helm.status(&self.access, id).await.map_err(|error| failed(error, LeftBehind::Nothing))?;
+        let found =
+            self.helm.status(self.access().await?, id).await.map_err(|error| failed(error, LeftBehind::Nothing))?;
         let revision = found.map_or(0, |found| found.revision);
         match &step.expect {
             Expect::Revision(expected) if *expected == revision => Ok(()),
@@ -120,9 +168,9 @@ impl HelmRunner {
     }
 
     /// Deletes the record of a revision that a dead helm left pending.
-    async fn forget(&self, id: &ReleaseId, revision: u32) -> Result<(), StepError> {
+    async fn forget(&self, at: &Ground<'_>, id: &ReleaseId, revision: u32) -> Result<(), StepError> {
         let path = format!("/api/v1/namespaces/{}/secrets/{}", id.namespace, record_name(id, revision));
-        match self.cluster.request(Method::DELETE, &path, None, "forget a revision that was cut off").await {
+        match at.cluster.request(Method::DELETE, &path, None, "forget a revision that was cut off").await {
             Ok(_) => Ok(()),
             Err(error) if error.kind == ErrorKind::NotFound => Ok(()),
             Err(error) => Err(error.into()),
@@ -131,13 +179,15 @@ impl HelmRunner {
 }
 
 #[async_trait]
-impl ReleaseRunner for HelmRunner {
+impl ReleaseRunner for HelmRunner<'_> {
     async fn run(
         &self,
+        (cluster, discovery): (&Cluster, &Discovery),
         step: &Step,
         release: &ReleaseStep,
         say: &(dyn Fn(String) + Send + Sync),
     ) -> Result<(), StepError> {
+        let at = &Ground { cluster, discovery };
         let Target::Release(id) = &step.target else {
             return Err(StepError::stale(&step.target.to_string(), "it is no release"));
         };
@@ -145,27 +195,30 @@ impl ReleaseRunner for HelmRunner {
         let deadline = Duration::from_secs(step.deadline_seconds);
         let uninstall = async || {
             say("helm uninstall".to_owned());
-            self.helm.uninstall(&self.access, id, deadline).await.map_err(|error| failed(error, LeftBehind::Partial))
+            self.helm
+                .uninstall(self.access().await?, id, deadline)
+                .await
+                .map_err(|error| failed(error, LeftBehind::Partial))
         };
         match release.action {
-            ReleaseAction::Install | ReleaseAction::Upgrade => self.apply(id, step, release, say).await,
+            ReleaseAction::Install | ReleaseAction::Upgrade => self.apply(at, id, step, release, say).await,
             ReleaseAction::Uninstall => uninstall().await.map(drop),
             ReleaseAction::Repair(Repair::ForgetThenApply { pending }) => {
-                self.forget(id, pending).await?;
-                self.apply(id, step, release, say).await
+                self.forget(at, id, pending).await?;
+                self.apply(at, id, step, release, say).await
             }
             ReleaseAction::Repair(Repair::RollbackThenUpgrade { to }) => {
                 let options = RollbackOptions { to, conflicts: Conflicts::Take, deadline };
                 say(format!("helm rollback to revision {to}"));
                 self.helm
-                    .rollback(&self.access, id, options)
+                    .rollback(self.access().await?, id, options)
                     .await
                     .map_err(|error| failed(error, LeftBehind::Partial))?;
-                self.apply(id, step, release, say).await
+                self.apply(at, id, step, release, say).await
             }
             ReleaseAction::Repair(Repair::UninstallThenInstall) => {
                 uninstall().await?;
-                self.apply(id, step, release, say).await
+                self.apply(at, id, step, release, say).await
             }
         }
     }

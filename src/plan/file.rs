@@ -2,8 +2,11 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::Plan;
-use crate::id::Digest;
+use super::{Payload, Plan, Target};
+use crate::{
+    desired::{ConflictChoice, Desired, DesiredObject, Origin, Policy, Promises},
+    id::Digest,
+};
 
 /// The format this program writes, and the only one it reads.
 pub const PLAN_FORMAT: u32 = 1;
@@ -18,6 +21,10 @@ pub struct SavedPlan {
     pub format: u32,
     /// Digest of the plan in its canonical form: it names the plan and shows every edit.
     pub digest: Digest,
+    /// Names and digests of the blueprint's files: after the plan is applied they are planned again if they are the same.
+    pub blueprint_files: Vec<(String, Digest)>,
+    /// What was adopted, as printed.
+    pub adopt: Vec<String>,
     /// The plan.
     pub plan: Plan,
 }
@@ -41,8 +48,39 @@ pub enum PlanFileError {
 
 impl SavedPlan {
     /// Seals a plan.
-    pub fn new(plan: Plan) -> Self {
-        Self { kind: "wbk-infra-plan".into(), format: PLAN_FORMAT, digest: digest(&plan), plan }
+    pub fn new(plan: Plan, blueprint_files: &[(String, Digest)], adopt: Vec<String>) -> Self {
+        let blueprint_files = blueprint_files.to_vec();
+        let digest = digest(&plan, &blueprint_files, &adopt);
+        Self { kind: "wbk-infra-plan".into(), format: PLAN_FORMAT, digest, blueprint_files, adopt, plan }
+    }
+
+    /// What the plan's steps want, as far as a plan knows it: enough to look at the world and to follow the references of
+    /// secrets; not enough to plan again.
+    pub fn as_desired(&self) -> Desired {
+        let mut objects = Vec::new();
+        let mut releases = Vec::new();
+        for step in &self.plan.steps {
+            match (&step.payload, &step.target) {
+                (Payload::Object(object), Target::Object(id)) if !object.manifest.is_null() => {
+                    objects.push(DesiredObject {
+                        id: id.clone(),
+                        manifest: object.manifest.clone(),
+                        secrets: object.secrets.clone(),
+                        origin: Origin { path: object.origin.clone(), at: step.at.clone() },
+                    })
+                }
+                (Payload::Release(release), _) => releases.extend(release.desired.clone()),
+                (Payload::Object(_) | Payload::Provider(_), _) => {}
+            }
+        }
+        Desired {
+            name: self.plan.blueprint.clone(),
+            wanted: self.plan.wanted.clone(),
+            objects,
+            releases,
+            promises: Promises::default(),
+            policy: Policy { max_deletes: 0, protect: Vec::new(), ignore: Vec::new(), conflicts: ConflictChoice::Stop },
+        }
     }
 
     /// The file's bytes: the same plan gives the same bytes.
@@ -66,10 +104,15 @@ impl SavedPlan {
             return Err(PlanFileError::OtherFormat { found });
         }
         let saved: Self = serde_json::from_value(value).map_err(PlanFileError::NotAPlan)?;
-        if saved.digest == digest(&saved.plan) { Ok(saved) } else { Err(PlanFileError::Edited) }
+        if saved.digest == digest(&saved.plan, &saved.blueprint_files, &saved.adopt) {
+            Ok(saved)
+        } else {
+            Err(PlanFileError::Edited)
+        }
     }
 }
 
-fn digest(plan: &Plan) -> Digest {
-    Digest::of_json(&serde_json::to_value(plan).expect("a plan holds nothing that JSON cannot"))
+fn digest(plan: &Plan, blueprint_files: &[(String, Digest)], adopt: &[String]) -> Digest {
+    let value = serde_json::json!([plan, blueprint_files, adopt]);
+    Digest::of_json(&value)
 }

@@ -49,7 +49,10 @@ pub fn plan_human(plan: &Plan, verbose: bool, simulated: bool) -> String {
     }
     if plain_creates > 0 {
         let names = counted(plan);
-        line(&mut text, &format!("  {} {plain_creates} new objects: {names} (all of them: --verbose)", paint(Mood::Good, '+')));
+        line(
+            &mut text,
+            &format!("  {} {plain_creates} new objects: {names} (all of them: --verbose)", paint(Mood::Good, '+')),
+        );
     }
     if !plan.not_planned.is_empty() {
         line(&mut text, "");
@@ -101,9 +104,13 @@ fn one_step(text: &mut String, step: &Step, verbose: bool) {
     }
     match &step.disruption {
         Disruption::None => {}
-        Disruption::Rolling => line(text, &format!("      {}", paint(Mood::Change, "its pods restart one after the other"))),
+        Disruption::Rolling => {
+            line(text, &format!("      {}", paint(Mood::Change, "its pods restart one after the other")))
+        }
         Disruption::Stops(what) => line(text, &format!("      {}", paint(Mood::Bad, format!("stops {what}")))),
-        Disruption::LosesData(what) => line(text, &format!("      {}", paint(Mood::Bad, format!("loses the data of {what}")))),
+        Disruption::LosesData(what) => {
+            line(text, &format!("      {}", paint(Mood::Bad, format!("loses the data of {what}"))))
+        }
     }
 }
 
@@ -114,7 +121,10 @@ pub(super) fn field_line(field: &FieldDiff) -> String {
 }
 
 fn short(value: &Value) -> String {
-    let text = value.as_str().map_or_else(|| value.to_string(), |text| if text.starts_with('(') { text.to_owned() } else { format!("{text:?}") });
+    let text = value.as_str().map_or_else(
+        || value.to_string(),
+        |text| if text.starts_with('(') { text.to_owned() } else { format!("{text:?}") },
+    );
     if text.chars().count() <= VALUE_WIDTH {
         text
     } else {

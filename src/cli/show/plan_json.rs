@@ -81,7 +81,11 @@ pub fn plan_json(plan: &Plan, simulated: bool) -> PlanReport {
                 fields: step
                     .diff
                     .iter()
-                    .map(|field| FieldReport { path: field.path.clone(), old: field.old.clone(), new: field.new.clone() })
+                    .map(|field| FieldReport {
+                        path: field.path.clone(),
+                        old: field.old.clone(),
+                        new: field.new.clone(),
+                    })
                     .collect(),
                 disruption: match &step.disruption {
                     Disruption::None => "none".into(),
@@ -92,7 +96,11 @@ pub fn plan_json(plan: &Plan, simulated: bool) -> PlanReport {
                 holders: step
                     .holders
                     .iter()
-                    .map(|holder| format!("{} {} {}", holder.conflict.manager, holder.conflict.field, holder.time).trim_end().to_owned())
+                    .map(|holder| {
+                        format!("{} {} {}", holder.conflict.manager, holder.conflict.field, holder.time)
+                            .trim_end()
+                            .to_owned()
+                    })
                     .collect(),
                 estimated: step.estimated.clone(),
                 at: step.at.clone(),

@@ -68,13 +68,18 @@ impl Progress {
                     self.say(&format!("        hint: {hint}"));
                 }
             }
-            Event::Blocked { step, because } => self.say(&format!("{} {step}: {because}", paint(Mood::Change, "blocked"))),
+            Event::Blocked { step, because } => {
+                self.say(&format!("{} {step}: {because}", paint(Mood::Change, "blocked")))
+            }
             Event::Started { step, action } => {
                 if let Mode::Terminal { screen, .. } = &self.mode
                     && state.bars.len() < SHOWN
                 {
                     let bar = screen.add(ProgressBar::new_spinner());
-                    bar.set_style(ProgressStyle::with_template("  {spinner} {msg}").unwrap_or_else(|_| ProgressStyle::default_spinner()));
+                    bar.set_style(
+                        ProgressStyle::with_template("  {spinner} {msg}")
+                            .unwrap_or_else(|_| ProgressStyle::default_spinner()),
+                    );
                     bar.enable_steady_tick(Duration::from_millis(120));
                     bar.set_message(format!("{} {step}", action.word()));
                     state.bars.insert(step.0.clone(), bar);
@@ -95,7 +100,11 @@ impl Progress {
                     Mode::Silent => {}
                     Mode::Terminal { total, .. } => total.inc(1),
                     Mode::Plain { verbose } => {
-                        let took = if *verbose || *millis >= 1000 { format!(" ({:.1} s)", *millis as f64 / 1000.0) } else { String::new() };
+                        let took = if *verbose || *millis >= 1000 {
+                            format!(" ({:.1} s)", *millis as f64 / 1000.0)
+                        } else {
+                            String::new()
+                        };
                         let word = format!("{:7}", past(*action));
                         self.say(&format!("{} {step}{took}", paint(Mood::Good, word)));
                     }

@@ -1,0 +1,155 @@
+//! `doctor`: what this machine and these credentials lack, with the fix.
+
+use std::path::Path;
+
+use serde::Serialize;
+use wbk_provider_api::ProviderKind;
+use wbk_provider_local::assets;
+
+use super::{
+    args::Output,
+    commands::{Session, out, unfit},
+    failure::{Exit, Failure},
+    show::{Mood, paint},
+    situation::{self, local_settings, read},
+};
+
+/// One finding.
+#[derive(Debug, Serialize)]
+struct Finding {
+    about: String,
+    good: bool,
+    found: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    fix: Option<String>,
+}
+
+impl Finding {
+    fn good(about: &str, found: impl Into<String>) -> Self {
+        Self { about: about.into(), good: true, found: found.into(), fix: None }
+    }
+
+    fn bad(about: &str, found: impl Into<String>, fix: impl Into<String>) -> Self {
+        Self { about: about.into(), good: false, found: found.into(), fix: Some(fix.into()) }
+    }
+}
+
+/// Looks at everything, or at what a blueprint needs.
+pub async fn doctor(context: &Session<'_>, blueprint: Option<&Path>) -> Result<Exit, Failure> {
+    let written = blueprint.map(|file| read(&[file.to_owned()])).transpose()?;
+    let kind = written.as_ref().map(|written| written.desired.wanted.cluster.provider);
+    let mut findings = folders(context);
+    if kind.is_none_or(|kind| kind == ProviderKind::Local) {
+        findings.extend(programs(context));
+    }
+    if kind.is_none_or(|kind| kind == ProviderKind::Existing) {
+        findings.extend(kubeconfigs(context));
+    }
+    if let Some(written) = &written {
+        let provider = situation::provider(&written.desired, context.environment, context.global)?;
+        findings.push(match situation::reach(&*provider, &written.desired, context.global).await {
+            Ok(connection) => Finding::good("cluster", format!("the context {} answers", connection.access.context)),
+            Err(why) if kind == Some(ProviderKind::Local) => {
+                Finding::good("cluster", format!("the local cluster does not run yet ({}); apply starts it", why.0))
+            }
+            Err(why) => Finding::bad("cluster", why.0, "mend the kubeconfig or reach the cluster, then ask again"),
+        });
+        match super::secrets::resolve(written.desired.objects.iter(), context.environment, None).await {
+            Ok(_) => findings.push(Finding::good("secrets", "every reference gives a value")),
+            Err(errors) => {
+                findings.extend(
+                    errors
+                        .into_iter()
+                        .map(|(at, error)| Finding::bad("secrets", format!("{at}: {error}"), "set it before applying")),
+                );
+            }
+        }
+        if !written.desired.releases.is_empty() {
+            findings.push(match super::releases::find_helm(context.environment, context.global, &|_| {}).await {
+                Ok(helm) => Finding::good("helm", format!("{} is {}", helm.program().display(), helm.version())),
+                Err(failure) => Finding::bad(
+                    "helm",
+                    failure.error.to_string(),
+                    failure.hint.unwrap_or_else(|| "install helm 4".into()),
+                ),
+            });
+        }
+    }
+    let healthy = findings.iter().all(|finding| finding.good);
+    match context.global.output {
+        Output::Human => {
+            for finding in &findings {
+                let mark = if finding.good { paint(Mood::Good, "ok  ") } else { paint(Mood::Bad, "lack") };
+                out(&format!("{mark} {:10} {}", finding.about, finding.found));
+                if let Some(fix) = &finding.fix {
+                    out(&format!("                fix: {fix}"));
+                }
+            }
+        }
+        Output::Json => out(&serde_json::to_string_pretty(&findings)?),
+        Output::Yaml => out(&crate::blueprint::to_yaml(&serde_json::to_value(&findings)?)),
+        other @ (Output::Markdown | Output::Sarif | Output::Ctrf | Output::Junit) => {
+            return Err(unfit("doctor", other));
+        }
+    }
+    Ok(if healthy { Exit::Done } else { Exit::Failed })
+}
+
+fn folders(context: &Session<'_>) -> Vec<Finding> {
+    [("state", &context.environment.state), ("cache", &context.environment.cache)]
+        .into_iter()
+        .map(|(name, folder)| {
+            let writable = std::fs::create_dir_all(folder).and_then(|()| tempfile::tempfile_in(folder));
+            match writable {
+                Ok(_) => Finding::good(name, format!("{} can be written", folder.display())),
+                Err(error) => Finding::bad(
+                    name,
+                    format!("{}: {error}", folder.display()),
+                    format!("free space there, or set XDG_{}_HOME", name.to_uppercase()),
+                ),
+            }
+        })
+        .collect()
+}
+
+fn programs(context: &Session<'_>) -> Vec<Finding> {
+    let settings = local_settings(context.environment, context.global);
+    assets::report(&settings)
+        .into_iter()
+        .map(|asset| match asset.path {
+            Some(path) => Finding::good(
+                "local",
+                format!("{} {} at {}", asset.name, asset.version.unwrap_or_default(), path.display()),
+            ),
+            None if asset.source.contains("cannot be had") => Finding::bad(
+                "local",
+                format!("{}: {}", asset.name, asset.source),
+                "install go 1.26 or later, or give a folder with the programs: --assets FOLDER",
+            ),
+            None => Finding::good("local", format!("{}: {}", asset.name, asset.source)),
+        })
+        .collect()
+}
+
+fn kubeconfigs(context: &Session<'_>) -> Vec<Finding> {
+    context
+        .environment
+        .kubeconfigs()
+        .iter()
+        .map(|path| match kube::config::Kubeconfig::read_from(path) {
+            Ok(config) => {
+                let names: Vec<String> = config.contexts.iter().map(|context| context.name.clone()).collect();
+                Finding::good("existing", format!("{} has the contexts {}", path.display(), names.join(", ")))
+            }
+            Err(error) if path.exists() => Finding::bad(
+                "existing",
+                format!("{}: {error}", path.display()),
+                "mend the file, or set KUBECONFIG to another",
+            ),
+            Err(_) => Finding::good(
+                "existing",
+                format!("no kubeconfig at {}; needed only for cluster.provider existing", path.display()),
+            ),
+        })
+        .collect()
+}

@@ -1,0 +1,105 @@
+//! Follows the references of secrets: environment, files, commands, other Secrets. Values go into [`SecretValues`] and
+//! nowhere else.
+
+use std::{collections::BTreeMap, collections::BTreeSet, process::Stdio, time::Duration};
+
+use base64::Engine as _;
+
+use super::environment::Environment;
+use crate::{
+    cluster::{Cluster, Discovery},
+    desired::{DesiredObject, SecretReference},
+    id::{Gvk, ObjectId},
+    live::{SecretError, SecretValue, SecretValues},
+};
+
+/// A command that prints a secret asks a password manager or a cloud: seconds; a prompt that nobody answers would hang.
+const COMMAND_DEADLINE: Duration = Duration::from_secs(60);
+
+/// Follows all references of these objects.
+///
+/// # Errors
+/// Every reference that gives no value, at once; values are never in the messages.
+pub async fn resolve(
+    objects: impl Iterator<Item = &DesiredObject>,
+    environment: &Environment,
+    cluster: Option<(&Cluster, &Discovery)>,
+) -> Result<SecretValues, Vec<(String, SecretError)>> {
+    let mut wanted: BTreeMap<SecretReference, String> = BTreeMap::new();
+    let mut made: BTreeSet<String> = BTreeSet::new();
+    for object in objects {
+        if object.id.gvk.kind == "Secret" {
+            made.insert(format!("{}/{}", object.id.namespace.as_deref().unwrap_or_default(), object.id.name));
+        }
+        for slot in &object.secrets {
+            wanted
+                .entry(slot.from.clone())
+                .or_insert_with(|| object.origin.at.clone().unwrap_or_else(|| object.id.to_string()));
+        }
+    }
+    let mut values = BTreeMap::new();
+    let mut errors = Vec::new();
+    for (reference, at) in wanted {
+        let outcome = match &reference {
+            SecretReference::Env(name) => {
+                environment.get(name).map(String::into_bytes).ok_or_else(|| "it is not set, or empty".to_owned())
+            }
+            SecretReference::File(path) => std::fs::read(path).map(without_newline).map_err(|error| error.to_string()),
+            SecretReference::Command(words) => command(words).await,
+            SecretReference::Secret(path) => match cluster {
+                Some((cluster, discovery)) => from_cluster(path, cluster, discovery).await,
+                None => Err("there is no cluster yet that could hold it".into()),
+            },
+        };
+        match outcome {
+            Ok(bytes) => {
+                values.insert(reference, SecretValue::new(bytes));
+            }
+            Err(why) => errors.push((at, SecretError { reference: reference.to_string(), why })),
+        }
+    }
+    if errors.is_empty() { Ok(SecretValues::new(values)) } else { Err(errors) }
+}
+
+fn without_newline(mut bytes: Vec<u8>) -> Vec<u8> {
+    if bytes.last() == Some(&b'\n') {
+        bytes.pop();
+        if bytes.last() == Some(&b'\r') {
+            bytes.pop();
+        }
+    }
+    bytes
+}
+
+async fn command(words: &[String]) -> Result<Vec<u8>, String> {
+    let Some((program, arguments)) = words.split_first() else { return Err("the command is empty".into()) };
+    let child = tokio::process::Command::new(program)
+        .args(arguments)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        // What it says on standard error may hold the secret; it is not shown.
+        .stderr(Stdio::null())
+        .kill_on_drop(true)
+        .spawn()
+        .map_err(|error| format!("it cannot be started: {error}"))?;
+    let output = tokio::time::timeout(COMMAND_DEADLINE, child.wait_with_output())
+        .await
+        .map_err(|_| format!("it did not end within {} s", COMMAND_DEADLINE.as_secs()))?
+        .map_err(|error| error.to_string())?;
+    if !output.status.success() {
+        return Err(format!("it failed with {}", output.status));
+    }
+    let value = without_newline(output.stdout);
+    if value.is_empty() { Err("it printed nothing".into()) } else { Ok(value) }
+}
+
+async fn from_cluster(path: &str, cluster: &Cluster, discovery: &Discovery) -> Result<Vec<u8>, String> {
+    let parts: Vec<&str> = path.split('/').collect();
+    let [namespace, name, key] = parts[..] else { return Err("it is not namespace/name/key".into()) };
+    let gvk = Gvk::new("v1", "Secret");
+    let resource = discovery.find(&gvk).ok_or("the cluster has no Secrets")?;
+    let id = ObjectId { gvk, namespace: Some(namespace.into()), name: name.into() };
+    let secret = cluster.get(resource, &id).await.map_err(|error| error.words())?.ok_or("there is no such Secret")?;
+    let text = secret["data"][key].as_str().ok_or("the Secret has no such key")?;
+    base64::engine::general_purpose::STANDARD.decode(text).map_err(|_| "its value is not base64".to_owned())
+}

@@ -1,0 +1,365 @@
+//! A blueprint and the world it is about: everything that plan, apply, drift, destroy and status look at first.
+
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use anyhow::Context;
+use wbk_provider_api::{Access, Operation, Provider, ProviderKind, Seen, Why};
+
+use super::{
+    args::{BlueprintArgs, Global},
+    environment::Environment,
+    failure::{Exit, Failure},
+    releases::{Charts, render_all},
+    secrets,
+};
+use crate::{
+    blueprint::{DiskFiles, Loaded, Source, load},
+    cluster::{Cluster, Discovery, connect},
+    desired::Desired,
+    live::{ClusterState, Memory, Observer, Reach, SecretValues, Sight, World},
+};
+
+/// A blueprint, read and resolved.
+pub struct Written {
+    /// As it was read.
+    pub loaded: Loaded,
+    /// What it means.
+    pub desired: Desired,
+}
+
+/// Reads and resolves blueprint and overlays.
+///
+/// # Errors
+/// Every problem of the files at once, with positions.
+pub fn read(files: &[PathBuf]) -> Result<Written, Failure> {
+    let loaded = read_only(files)?;
+    let desired = loaded.resolve(&DiskFiles, today()).map_err(|problems| problems_failure(&problems))?;
+    Ok(Written { loaded, desired })
+}
+
+/// Reads blueprint and overlays without resolving them.
+///
+/// # Errors
+/// A file that cannot be read; every problem of the files at once.
+pub fn read_only(files: &[PathBuf]) -> Result<Loaded, Failure> {
+    let mut sources = Vec::new();
+    for file in files {
+        let text = std::fs::read_to_string(file).with_context(|| format!("read the blueprint {}", file.display()))?;
+        sources.push(Source { name: file.display().to_string(), text });
+    }
+    load(&sources).map_err(|problems| problems_failure(&problems))
+}
+
+fn problems_failure(problems: &crate::blueprint::Problems) -> Failure {
+    let lines: Vec<String> = problems.iter().map(|problem| format!("\n  {problem}")).collect();
+    let count = problems.len();
+    let noun = if count == 1 { "problem" } else { "problems" };
+    Failure {
+        error: anyhow::anyhow!("the blueprint has {count} {noun}:{}", lines.concat()),
+        hint: None,
+        exit: Exit::Failed,
+    }
+}
+
+/// The date in UTC.
+pub fn today() -> jiff::civil::Date {
+    jiff::Timestamp::now().to_zoned(jiff::tz::TimeZone::UTC).date()
+}
+
+/// The provider that a blueprint names.
+///
+/// # Errors
+/// Its machinery is not in this program.
+pub fn provider(desired: &Desired, environment: &Environment, global: &Global) -> Result<Box<dyn Provider>, Failure> {
+    match desired.wanted.cluster.provider {
+        ProviderKind::Local => {
+            Ok(Box::new(wbk_provider_local::LocalProvider::new(local_settings(environment, global))))
+        }
+        ProviderKind::Existing => Ok(Box::new(wbk_provider_existing::ExistingProvider::new(
+            environment.kubeconfigs(),
+            global.context.clone(),
+        ))),
+        kind @ (ProviderKind::Gke | ProviderKind::Eks | ProviderKind::Aks | ProviderKind::Kind) => {
+            Err(Failure::usage(format!("not supported yet: cluster.provider {kind}")))
+        }
+    }
+}
+
+/// Where the local provider keeps things and what it may use.
+pub fn local_settings(environment: &Environment, global: &Global) -> wbk_provider_local::Settings {
+    wbk_provider_local::Settings {
+        assets_dir: global.assets.clone(),
+        mirror: global.mirror.clone(),
+        proxy: environment.get("HTTPS_PROXY").or_else(|| environment.get("https_proxy")),
+        no_proxy: environment.get("NO_PROXY").or_else(|| environment.get("no_proxy")),
+        downloads: environment.get("WBK_INFRA_NO_DOWNLOADS").is_none(),
+        path: environment.path(),
+        simulator: vec![environment.program.clone().into(), "local".into(), "simulate".into()],
+        audit: environment.get("WBK_INFRA_AUDIT").is_some(),
+        ..wbk_provider_local::Settings::new(environment.state.clone(), environment.cache.clone())
+    }
+}
+
+/// A connection to the cluster.
+pub struct Connection {
+    /// How it was reached.
+    pub access: Access,
+    /// The requests.
+    pub cluster: Cluster,
+    /// The kinds.
+    pub discovery: Discovery,
+}
+
+/// What a command needs to know beforehand.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// To apply or compare: the values of secrets are followed.
+    Apply,
+    /// To take away: what things hold does not matter.
+    Destroy,
+}
+
+/// Everything that was seen.
+pub struct Situation {
+    /// The provider.
+    pub provider: Box<dyn Provider>,
+    /// What it saw is in `sight`; what it would change.
+    pub operations: Vec<Operation>,
+    /// The connection, where there is one.
+    pub connection: Option<Connection>,
+    /// Helm and the rendered charts, where the blueprint has any.
+    pub charts: Option<Charts>,
+    /// Values of secrets.
+    pub values: SecretValues,
+    /// What was seen.
+    pub sight: Sight,
+    /// What was remembered before this look.
+    pub before: Memory,
+    /// Where the memory is kept; known once the cluster is.
+    pub memory: Option<PathBuf>,
+}
+
+impl Situation {
+    /// Whether nodes are simulated.
+    pub fn simulated(&self, desired: &Desired) -> bool {
+        desired.wanted.cluster.provider == ProviderKind::Local
+    }
+
+    /// Keeps the memory. That it cannot be kept costs time at the next plan, no more: it is said, and no error.
+    pub fn remember(&self) -> Option<String> {
+        let path = self.memory.as_ref()?;
+        if self.sight.memory == self.before {
+            return None;
+        }
+        self.sight.memory.save(path).err().map(|error| format!("warning: {error}: {}", error.source))
+    }
+}
+
+/// Looks at the world of a blueprint.
+///
+/// # Errors
+/// Missing secret values, a chart that does not render, another cluster than the pinned one. A cluster that cannot be
+/// reached is no error here: the plan says what could not be seen.
+pub async fn look(
+    desired: &Desired,
+    environment: &Environment,
+    global: &Global,
+    purpose: Purpose,
+    say: &(dyn Fn(&str) + Sync),
+) -> Result<Situation, Failure> {
+    let provider = provider(desired, environment, global)?;
+    let (observed, connection) = futures::join!(provider.observe(&desired.wanted), reach(&*provider, desired, global));
+    let operations = match purpose {
+        Purpose::Apply => provider.plan(&desired.wanted, &observed),
+        Purpose::Destroy => provider.plan_destroy(&desired.wanted, &observed),
+    };
+    let (connection, unreachable) = match (&observed.cluster, connection) {
+        (_, Ok(connection)) => (Some(connection), None),
+        (Seen::Absent, Err(_)) => (None, None),
+        (Seen::Present(seen), Err(_)) if !seen.running => {
+            (None, Some(Why("the cluster is there and not running".into())))
+        }
+        (Seen::Present(_) | Seen::Unknown(_), Err(why)) => (None, Some(why)),
+    };
+    let reached = connection.as_ref().map(|connection| (&connection.cluster, &connection.discovery));
+    let values = match purpose {
+        Purpose::Apply => {
+            secrets::resolve(desired.objects.iter(), environment, reached).await.map_err(missing_secrets)?
+        }
+        Purpose::Destroy => SecretValues::default(),
+    };
+    let charts = match (desired.releases.is_empty(), purpose) {
+        (true, _) => None,
+        (false, _) => Some(render_all(desired, environment, global, connection.as_ref(), say).await?),
+    };
+    let rendered = charts.as_ref().map(|charts| charts.rendered.as_slice()).unwrap_or_default();
+    let before = match &connection {
+        Some(connection) => Memory::load(&memory_path(environment, &desired.name, &connection.access)),
+        None => Memory::load(Path::new("/nonexistent")),
+    };
+    let observer = Observer { desired, releases: rendered, memory: before.clone(), values: &values };
+    let reach = match (&connection, unreachable) {
+        (Some(connection), _) => Reach::Cluster {
+            cluster: &connection.cluster,
+            discovery: &connection.discovery,
+            context: &connection.access.context,
+        },
+        (None, Some(why)) => Reach::Unreachable(why),
+        (None, None) => Reach::NoCluster,
+    };
+    let sight = observer.observe(observed, reach).await;
+    if let ClusterState::Reached(world) = &sight.live.cluster {
+        check_pin(desired, environment, world)?;
+    }
+    let memory = connection.as_ref().map(|connection| memory_path(environment, &desired.name, &connection.access));
+    Ok(Situation { provider, operations, connection, charts, values, sight, before, memory })
+}
+
+fn missing_secrets(errors: Vec<(String, crate::live::SecretError)>) -> Failure {
+    let lines: Vec<String> = errors.iter().map(|(at, error)| format!("\n  {at}: {error}")).collect();
+    let error = anyhow::anyhow!(
+        "{} secret {} no value:{}",
+        errors.len(),
+        if errors.len() == 1 { "reference gives" } else { "references give" },
+        lines.concat()
+    );
+    Failure::hinted(error, "set what is named above; values are read when they are needed and kept nowhere")
+}
+
+/// Connects to the cluster and asks for its kinds.
+///
+/// # Errors
+/// Why it cannot be reached, in one line.
+pub async fn reach(provider: &dyn Provider, desired: &Desired, global: &Global) -> Result<Connection, Why> {
+    let why = |error: &dyn std::error::Error| {
+        let mut text = error.to_string();
+        let mut cause = error.source();
+        while let Some(error) = cause {
+            let line = error.to_string();
+            if !text.contains(&line) {
+                text = format!("{text}: {line}");
+            }
+            cause = error.source();
+        }
+        Why(text)
+    };
+    let access = provider.access(&desired.wanted).await.map_err(|error| why(&error))?;
+    let client = connect(&access).await.map_err(|error| why(&error))?;
+    let cluster = Cluster::new(client, global.parallel, Duration::from_secs(global.request_timeout));
+    let discovery = cluster.discover().await.map_err(|error| why(&error))?;
+    Ok(Connection { access, cluster, discovery })
+}
+
+/// Where the memory of a blueprint is kept: one file for each way to reach a cluster. A wrong one costs time, never truth:
+/// the objects' uids are in it.
+pub fn memory_path(environment: &Environment, blueprint: &str, access: &Access) -> PathBuf {
+    let server = access.kubeconfig.clusters.first().and_then(|cluster| cluster.cluster.as_ref()?.server.clone());
+    let place =
+        format!("{} {}", access.context, if access.simulated_nodes { None } else { server }.unwrap_or_default());
+    let digest = crate::id::Digest::of_bytes(place.as_bytes());
+    environment.state.join("inventory").join(format!("{blueprint}-{}.json", digest.short()))
+}
+
+/// Law 11: the cluster is the one that the blueprint pins, or else the one it was first applied to from this machine.
+fn check_pin(desired: &Desired, environment: &Environment, world: &World) -> Result<(), Failure> {
+    let mismatch = |wanted: &str, where_from: String, hint: String| {
+        let error = anyhow::anyhow!(
+            "the context {} leads to another cluster than {where_from}: its kube-system has uid {}, not {wanted}",
+            world.context,
+            world.uid
+        );
+        Failure::hinted(error, hint)
+    };
+    if let Some(pin) = &desired.wanted.cluster.uid {
+        if *pin != world.uid {
+            let hint =
+                "use the right context, or change cluster.uid in the blueprint if the platform shall move".to_owned();
+            return Err(mismatch(pin, "the blueprint's cluster.uid".into(), hint));
+        }
+        return Ok(());
+    }
+    // A local cluster is made from the blueprint and has its own identity on disk.
+    if desired.wanted.cluster.provider != ProviderKind::Existing {
+        return Ok(());
+    }
+    let path = pin_path(environment, desired, &world.context);
+    match std::fs::read_to_string(&path) {
+        Ok(pin) if pin.trim() != world.uid => {
+            let hint =
+                format!("write cluster.uid into the blueprint to say which one is meant, or remove {}", path.display());
+            Err(mismatch(pin.trim(), "the one it was applied to before".into(), hint))
+        }
+        Ok(_) => Ok(()),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(Failure::from(anyhow::Error::new(error).context(format!("read the pin {}", path.display())))),
+    }
+}
+
+fn pin_path(environment: &Environment, desired: &Desired, context: &str) -> PathBuf {
+    let digest = crate::id::Digest::of_bytes(context.as_bytes());
+    environment.state.join("pins").join(format!("{}-{}", desired.name, digest.short()))
+}
+
+/// Remembers which cluster a blueprint was applied to, for the check of [`look`].
+///
+/// # Errors
+/// The state folder cannot be written.
+pub fn pin(desired: &Desired, environment: &Environment, world: &World) -> Result<(), Failure> {
+    if desired.wanted.cluster.provider != ProviderKind::Existing || desired.wanted.cluster.uid.is_some() {
+        return Ok(());
+    }
+    let path = pin_path(environment, desired, &world.context);
+    if let Some(folder) = path.parent() {
+        std::fs::create_dir_all(folder).with_context(|| format!("make the folder {}", folder.display()))?;
+    }
+    std::fs::write(&path, &world.uid).with_context(|| format!("write the pin {}", path.display()))?;
+    Ok(())
+}
+
+/// All files of a blueprint.
+///
+/// # Errors
+/// None was given.
+pub fn files(blueprint: &BlueprintArgs) -> Result<Vec<PathBuf>, Failure> {
+    let files = blueprint.all();
+    if files.is_empty() { Err(Failure::usage("no blueprint was given")) } else { Ok(files) }
+}
+
+/// Additions by others, with the bodies to read their values from: one GET for each object that has any.
+pub async fn additions(
+    situation: &Situation,
+) -> BTreeMap<crate::id::ObjectKey, (Vec<crate::live::Addition>, serde_json::Value)> {
+    use futures::{StreamExt, stream};
+    let Some(connection) = &situation.connection else { return BTreeMap::new() };
+    let with_additions: Vec<_> = situation
+        .sight
+        .live
+        .objects
+        .keys()
+        .filter_map(|key| {
+            let meta = situation.sight.metas.get(key)?;
+            let found = crate::live::additions(meta, &[]);
+            (!found.is_empty()).then(|| (key.clone(), found))
+        })
+        .collect();
+    stream::iter(with_additions)
+        .map(|(key, found)| async move {
+            let resource = connection.discovery.preferred(&key.kind)?;
+            let id = crate::id::ObjectId {
+                gvk: resource.gvk.clone(),
+                namespace: key.namespace.clone(),
+                name: key.name.clone(),
+            };
+            // Gone or unreadable meanwhile: its additions went with it, or are told by the next look.
+            let body = connection.cluster.get(resource, &id).await.ok()??;
+            Some((key, (found, body)))
+        })
+        .buffer_unordered(16)
+        .filter_map(|found| async move { found })
+        .collect()
+        .await
+}
