@@ -36,7 +36,8 @@ pub(super) fn resolve<'a>(root: &'a Value, schema: &'a Value) -> &'a Value {
             continue;
         }
         let variants = schema.get("anyOf").and_then(Value::as_array);
-        let mut real = variants.into_iter().flatten().filter(|variant| variant.get("type") != Some(&Value::from("null")));
+        let mut real =
+            variants.into_iter().flatten().filter(|variant| variant.get("type") != Some(&Value::from("null")));
         match (real.next(), real.next()) {
             (Some(only), None) => schema = only,
             _ => break,
@@ -47,7 +48,9 @@ pub(super) fn resolve<'a>(root: &'a Value, schema: &'a Value) -> &'a Value {
 
 /// Whether anything may stand below.
 pub(super) fn is_free(schema: &Value) -> bool {
-    schema.get("x-free") == Some(&Value::Bool(true)) || schema == &Value::Bool(true) || schema.as_object().is_some_and(serde_json::Map::is_empty)
+    schema.get("x-free") == Some(&Value::Bool(true))
+        || schema == &Value::Bool(true)
+        || schema.as_object().is_some_and(serde_json::Map::is_empty)
 }
 
 /// The schema of a key of a mapping.
@@ -137,13 +140,15 @@ impl<'a> Checker<'a> {
     fn unique(&mut self, items: &[Node], key: &str, path: &str) {
         for (index, item) in items.iter().enumerate() {
             let Some(name) = item.get(key) else { continue };
-            let first = items[..index].iter().filter_map(|item| item.get(key)).find(|first| {
-                name.as_str().is_some() && first.as_str() == name.as_str()
-            });
+            let first = items[..index]
+                .iter()
+                .filter_map(|item| item.get(key))
+                .find(|first| name.as_str().is_some() && first.as_str() == name.as_str());
             if let Some(first) = first {
                 let text = name.as_str().unwrap_or_default();
                 let message = format!("`{}` is there twice", shorten(text));
-                self.error(&name.at, path, &message).hint = Some(format!("the first is at {}; rename or remove one", first.at));
+                self.error(&name.at, path, &message).hint =
+                    Some(format!("the first is at {}; rename or remove one", first.at));
             }
         }
     }
@@ -173,7 +178,8 @@ impl<'a> Checker<'a> {
             }
         }
         if self.completeness == Completeness::Whole {
-            let required = schema.get("required").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str);
+            let required =
+                schema.get("required").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str);
             for key in required {
                 if node.get(key).is_none_or(|value| value.content == Content::Null) {
                     self.missing(node, key, schema, path);
@@ -197,8 +203,12 @@ impl<'a> Checker<'a> {
     }
 
     fn unknown_key(&mut self, entry: &Entry, schema: &'a Value, path: &str) {
-        let valid: Vec<&str> =
-            schema.get("properties").and_then(Value::as_object).into_iter().flat_map(|map| map.keys().map(String::as_str)).collect();
+        let valid: Vec<&str> = schema
+            .get("properties")
+            .and_then(Value::as_object)
+            .into_iter()
+            .flat_map(|map| map.keys().map(String::as_str))
+            .collect();
         let instead = schema.get("x-instead").and_then(|instead| instead.get(&entry.key)).and_then(Value::as_str);
         let hint = match (instead, nearest(&entry.key, &valid)) {
             (Some(instead), _) => instead.to_owned(),
@@ -269,7 +279,11 @@ impl<'a> Checker<'a> {
     fn secret(&mut self, node: &Node, schema: &'a Value, path: &str) {
         const HINT: &str = "write a reference: {env: NAME}, {file: PATH}, {secret: namespace/name/key} or {command: [PROGRAM, ARGUMENT]}";
         let Content::Mapping(entries) = &node.content else {
-            let message = if node.content == Content::Null { "a reference to a secret is missing" } else { "a secret's value may not be written in a blueprint" };
+            let message = if node.content == Content::Null {
+                "a reference to a secret is missing"
+            } else {
+                "a secret's value may not be written in a blueprint"
+            };
             self.error(&node.at, path, message).hint = Some(HINT.into());
             return;
         };
@@ -279,8 +293,13 @@ impl<'a> Checker<'a> {
             return;
         };
         let Some(property) = variants.iter().find_map(|variant| variant.get("properties")?.get(&entry.key)) else {
-            let names: Vec<&str> = variants.iter().filter_map(|v| v.get("properties")?.as_object()?.keys().next()).map(String::as_str).collect();
-            let hint = nearest(&entry.key, &names).map_or_else(|| HINT.to_owned(), |near| format!("did you mean `{near}`?"));
+            let names: Vec<&str> = variants
+                .iter()
+                .filter_map(|v| v.get("properties")?.as_object()?.keys().next())
+                .map(String::as_str)
+                .collect();
+            let hint =
+                nearest(&entry.key, &names).map_or_else(|| HINT.to_owned(), |near| format!("did you mean `{near}`?"));
             self.error(&entry.at, path, &format!("unknown kind of reference `{}`", entry.key)).hint = Some(hint);
             return;
         };
@@ -293,7 +312,10 @@ impl<'a> Checker<'a> {
         let text = entry.value.as_str().unwrap_or_default();
         let (good, message) = match entry.key.as_str() {
             "env" => (is_variable(text), "this is not the name of an environment variable"),
-            "secret" => (text.split('/').count() == 3 && text.split('/').all(|part| !part.is_empty()), "expected namespace/name/key"),
+            "secret" => (
+                text.split('/').count() == 3 && text.split('/').all(|part| !part.is_empty()),
+                "expected namespace/name/key",
+            ),
             "command" => (!entry.value.items().is_empty(), "expected a program and its arguments, found an empty list"),
             _ => (!text.is_empty(), "expected a path, found an empty string"),
         };
@@ -304,7 +326,9 @@ impl<'a> Checker<'a> {
 }
 
 fn is_variable(text: &str) -> bool {
-    text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_') && !text.is_empty() && !text.as_bytes()[0].is_ascii_digit()
+    text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+        && !text.is_empty()
+        && !text.as_bytes()[0].is_ascii_digit()
 }
 
 /// The words of a closed set, where the schema is one.
@@ -315,7 +339,15 @@ fn allowed_words(schema: &Value) -> Vec<String> {
     let mut words: Vec<String> = listed.chain(single).filter_map(Value::as_str).map(str::to_owned).collect();
     words.extend(variants.filter_map(|variant| variant.get("const")?.as_str()).map(str::to_owned));
     words.extend(
-        schema.get("oneOf").and_then(Value::as_array).into_iter().flatten().filter_map(|v| v.get("enum")?.as_array()).flatten().filter_map(Value::as_str).map(str::to_owned),
+        schema
+            .get("oneOf")
+            .and_then(Value::as_array)
+            .into_iter()
+            .flatten()
+            .filter_map(|v| v.get("enum")?.as_array())
+            .flatten()
+            .filter_map(Value::as_str)
+            .map(str::to_owned),
     );
     words
 }
@@ -347,7 +379,8 @@ fn accepts(schema: &Value, node: &Node) -> bool {
 
 fn expected(schema: &Value) -> String {
     if let Some(format) = schema.get("format").and_then(Value::as_str).and_then(format::find) {
-        let quoted = if types(schema) == ["string"] { "a string: " } else { "" };
+        let types = types(schema);
+        let quoted = if types.contains(&"string") && !types.contains(&"number") { "a string: " } else { "" };
         return format!("{quoted}{}", format.expected);
     }
     let words = allowed_words(schema);

@@ -148,23 +148,33 @@ impl Loaded {
     fn derived(&self, selectors: &[Selector]) -> Option<ValueSource> {
         let keys: Vec<&str> = selectors.iter().map(Selector::text).collect();
         let blueprint = &self.blueprint;
-        let derived = |because: Vec<String>, from: &Position| Some(ValueSource::Derived { because, from: from.clone() });
+        let derived =
+            |because: Vec<String>, from: &Position| Some(ValueSource::Derived { because, from: from.clone() });
         match keys.as_slice() {
             ["cluster", "name"] if blueprint.cluster.name.is_none() => {
                 derived(vec!["the cluster has the platform's name".into()], self.at(steps!["metadata", "name"]))
             }
             ["nodePools", name, key, rest @ ..] => {
-                let index = blueprint.node_pools.iter().position(|pool| pool.name == *name).or_else(|| name.parse().ok())?;
+                let index =
+                    blueprint.node_pools.iter().position(|pool| pool.name == *name).or_else(|| name.parse().ok())?;
                 let pool = blueprint.node_pools.get(index)?;
                 let written = self.tree.find(steps!["nodePools", index, *key]).is_some();
                 match (*key, rest) {
                     ("taints", []) => {
-                        let because: Vec<String> = derived_taints(pool).into_iter().map(|derived| derived.because).collect();
+                        let because: Vec<String> =
+                            derived_taints(pool).into_iter().map(|derived| derived.because).collect();
                         let from = if pool.accelerator.is_some() { "accelerator" } else { "capacity" };
-                        if because.is_empty() { None } else { derived(because, self.at(steps!["nodePools", index, from])) }
+                        if because.is_empty() {
+                            None
+                        } else {
+                            derived(because, self.at(steps!["nodePools", index, from]))
+                        }
                     }
                     ("labels", []) => {
-                        let because = derived_labels(pool).into_iter().map(|(key, value, why)| format!("{key}={value}: {why}")).collect();
+                        let because = derived_labels(pool)
+                            .into_iter()
+                            .map(|(key, value, why)| format!("{key}={value}: {why}"))
+                            .collect();
                         derived(because, self.at(steps!["nodePools", index]))
                     }
                     ("labels", [label]) if !pool.labels.contains_key(*label) => {
@@ -191,7 +201,8 @@ impl Loaded {
 fn below<'a>(root: &'a Value, schema: &'a Value, selector: &Selector) -> &'a Value {
     let resolved = resolve(root, schema);
     let variants = ["anyOf", "oneOf"].iter().find_map(|keyword| resolved.get(keyword)?.as_array());
-    let all = variants.map_or_else(|| vec![resolved], |variants| variants.iter().map(|variant| resolve(root, variant)).collect());
+    let all = variants
+        .map_or_else(|| vec![resolved], |variants| variants.iter().map(|variant| resolve(root, variant)).collect());
     let found = all.into_iter().find_map(|schema| match schema.get("items") {
         Some(items) => matches!(selector, Selector::Bracket(_)).then_some(items),
         None => property(root, schema, selector.text()),
@@ -202,9 +213,11 @@ fn below<'a>(root: &'a Value, schema: &'a Value, selector: &Selector) -> &'a Val
 fn candidates(value: Option<&Value>, wanted: &str) -> Vec<String> {
     let mut names: Vec<String> = match value {
         Some(Value::Object(map)) => map.keys().cloned().collect(),
-        Some(Value::Array(items)) => {
-            items.iter().filter_map(|item| item.get("name").or_else(|| item.get("serviceAccount"))?.as_str()).map(str::to_owned).collect()
-        }
+        Some(Value::Array(items)) => items
+            .iter()
+            .filter_map(|item| item.get("name").or_else(|| item.get("serviceAccount"))?.as_str())
+            .map(str::to_owned)
+            .collect(),
         _ => Vec::new(),
     };
     names.sort_by_key(|name| strsim::damerau_levenshtein(name, wanted));

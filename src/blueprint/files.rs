@@ -81,7 +81,11 @@ impl Files for MemoryFiles {
                 None => FolderEntry { name: rest.into(), is_folder: false },
             })
             .collect();
-        if entries.is_empty() { Err(FileError("there is no such folder".into())) } else { Ok(entries.into_iter().collect()) }
+        if entries.is_empty() {
+            Err(FileError("there is no such folder".into()))
+        } else {
+            Ok(entries.into_iter().collect())
+        }
     }
 }
 

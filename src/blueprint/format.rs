@@ -16,20 +16,56 @@ pub(super) struct Format {
 const FORMATS: &[Format] = &[
     Format { name: "cpu", accepts: |text| Cpu::parse(text).is_some(), expected: "CPU such as 16, 0.5 or 500m" },
     Format { name: "bytes", accepts: |text| Bytes::parse(text).is_some(), expected: "bytes such as 1Ti, 512Mi or 20G" },
-    Format { name: "duration", accepts: |text| Seconds::parse(text).is_some(), expected: "a length of time such as 90s, 2h or 7d" },
-    Format { name: "quantity", accepts: |text| Quantity::parse(text).is_some(), expected: "an amount such as 16, 500m or 1Ti" },
-    Format { name: "dns-label", accepts: is_dns_label, expected: "a DNS label: at most 63 of a-z, 0-9 and -, starting and ending with a letter or digit" },
-    Format { name: "dns-subdomain", accepts: is_dns_subdomain, expected: "a DNS name: at most 253 of a-z, 0-9, - and ., each part starting and ending with a letter or digit" },
+    Format {
+        name: "duration",
+        accepts: |text| Seconds::parse(text).is_some(),
+        expected: "a length of time such as 90s, 2h or 7d",
+    },
+    Format {
+        name: "quantity",
+        accepts: |text| Quantity::parse(text).is_some(),
+        expected: "an amount such as 16, 500m or 1Ti",
+    },
+    Format {
+        name: "dns-label",
+        accepts: is_dns_label,
+        expected: "a DNS label: at most 63 of a-z, 0-9 and -, starting and ending with a letter or digit",
+    },
+    Format {
+        name: "dns-subdomain",
+        accepts: is_dns_subdomain,
+        expected: "a DNS name: at most 253 of a-z, 0-9, - and ., each part starting and ending with a letter or digit",
+    },
     Format { name: "kubernetes-version", accepts: is_version, expected: "a Kubernetes version such as \"1.36\"" },
     Format { name: "exact-version", accepts: is_exact_version, expected: "an exact version such as 1.2.3, no range" },
     Format { name: "sha256", accepts: is_sha256, expected: "sha256: and 64 hexadecimal digits" },
     Format { name: "uuid", accepts: is_uuid, expected: "a uid such as 0b1c…: 8-4-4-4-12 hexadecimal digits" },
-    Format { name: "gpu-model", accepts: |text| gpu_vendor(text).is_some() && is_dns_label(text), expected: "a model that starts with nvidia-, amd- or intel-, such as nvidia-a100-40gb" },
-    Format { name: "day", accepts: |text| text.parse::<jiff::civil::Date>().is_ok() && text.len() == 10, expected: "a day such as 2027-01-31" },
-    Format { name: "json-pointer", accepts: |text| text.starts_with('/') && text.len() > 1, expected: "a JSON pointer such as /spec/replicas" },
+    Format {
+        name: "gpu-model",
+        accepts: |text| gpu_vendor(text).is_some() && is_dns_label(text),
+        expected: "a model that starts with nvidia-, amd- or intel-, such as nvidia-a100-40gb",
+    },
+    Format {
+        name: "day",
+        accepts: |text| text.parse::<jiff::civil::Date>().is_ok() && text.len() == 10,
+        expected: "a day such as 2027-01-31",
+    },
+    Format {
+        name: "json-pointer",
+        accepts: |text| text.starts_with('/') && text.len() > 1,
+        expected: "a JSON pointer such as /spec/replicas",
+    },
     Format { name: "label-key", accepts: is_label_key, expected: "a label key such as team or example.com/team" },
-    Format { name: "label-value", accepts: is_label_value, expected: "a label value: at most 63 of letters, digits, -, _ and ., starting and ending with a letter or digit" },
-    Format { name: "rbac-name", accepts: |text| !text.is_empty() && text != "." && text != ".." && !text.contains(['/', '%']), expected: "a name without / and %" },
+    Format {
+        name: "label-value",
+        accepts: is_label_value,
+        expected: "a label value: at most 63 of letters, digits, -, _ and ., starting and ending with a letter or digit",
+    },
+    Format {
+        name: "rbac-name",
+        accepts: |text| !text.is_empty() && text != "." && text != ".." && !text.contains(['/', '%']),
+        expected: "a name without / and %",
+    },
     Format { name: "secret-key", accepts: is_secret_key, expected: "a key of letters, digits, -, _ and ." },
     Format { name: "cidr", accepts: is_cidr, expected: "a network such as 10.0.0.0/16" },
 ];
@@ -54,14 +90,19 @@ pub(crate) fn is_dns_label(text: &str) -> bool {
 pub(crate) fn is_dns_subdomain(text: &str) -> bool {
     let part_ok = |part: &str| {
         let alphanumeric = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
-        part.starts_with(alphanumeric) && part.ends_with(alphanumeric) && part.chars().all(|c| alphanumeric(c) || c == '-')
+        part.starts_with(alphanumeric)
+            && part.ends_with(alphanumeric)
+            && part.chars().all(|c| alphanumeric(c) || c == '-')
     };
     text.len() <= 253 && text.split('.').all(part_ok)
 }
 
 fn numbers(text: &str) -> Option<usize> {
     let parts: Vec<&str> = text.split('.').collect();
-    parts.iter().all(|part| !part.is_empty() && part.len() < 6 && part.bytes().all(|b| b.is_ascii_digit())).then_some(parts.len())
+    parts
+        .iter()
+        .all(|part| !part.is_empty() && part.len() < 6 && part.bytes().all(|b| b.is_ascii_digit()))
+        .then_some(parts.len())
 }
 
 fn is_version(text: &str) -> bool {
@@ -71,7 +112,9 @@ fn is_version(text: &str) -> bool {
 fn is_exact_version(text: &str) -> bool {
     let text = text.strip_prefix('v').unwrap_or(text);
     let (core, rest) = text.find(['-', '+']).map_or((text, ""), |index| text.split_at(index));
-    numbers(core) == Some(3) && rest.bytes().all(|b| b.is_ascii_alphanumeric() || b"-+.".contains(&b)) && rest.len() != 1
+    numbers(core) == Some(3)
+        && rest.bytes().all(|b| b.is_ascii_alphanumeric() || b"-+.".contains(&b))
+        && rest.len() != 1
 }
 
 fn is_hex(text: &str, length: usize) -> bool {
@@ -90,7 +133,9 @@ fn is_uuid(text: &str) -> bool {
 
 /// The vendor in a model's name.
 pub(crate) fn gpu_vendor(model: &str) -> Option<&'static str> {
-    ["nvidia", "amd", "intel"].into_iter().find(|vendor| model.strip_prefix(vendor).is_some_and(|rest| rest.starts_with('-') && rest.len() > 1))
+    ["nvidia", "amd", "intel"]
+        .into_iter()
+        .find(|vendor| model.strip_prefix(vendor).is_some_and(|rest| rest.starts_with('-') && rest.len() > 1))
 }
 
 fn is_qualified_part(text: &str) -> bool {
@@ -113,7 +158,11 @@ pub(crate) fn is_label_value(text: &str) -> bool {
 }
 
 fn is_secret_key(text: &str) -> bool {
-    !text.is_empty() && text.len() <= 253 && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b)) && text != "." && !text.starts_with("..")
+    !text.is_empty()
+        && text.len() <= 253
+        && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b))
+        && text != "."
+        && !text.starts_with("..")
 }
 
 fn is_cidr(text: &str) -> bool {

@@ -52,7 +52,8 @@ pub(super) fn refuse(tree: &Node) -> Vec<Problem> {
     for (index, namespace) in tree.get("namespaces").map(Node::items).unwrap_or_default().iter().enumerate() {
         for (number, identity) in namespace.get("identities").map(Node::items).unwrap_or_default().iter().enumerate() {
             if let Some(grants) = identity.get("grants").filter(|node| !node.entries().is_empty()) {
-                let steps: [Step<'_>; 5] = ["namespaces".into(), index.into(), "identities".into(), number.into(), "grants".into()];
+                let steps: [Step<'_>; 5] =
+                    ["namespaces".into(), index.into(), "identities".into(), number.into(), "grants".into()];
                 refuse(grants, tree.show(&steps), "remove it; write the cloud identity's `annotations` instead");
             }
         }
@@ -61,7 +62,11 @@ pub(super) fn refuse(tree: &Node) -> Vec<Problem> {
     if provider == Some("existing")
         && let Some(pools) = tree.get("nodePools").filter(|node| !node.items().is_empty())
     {
-        refuse(pools, "nodePools of an existing cluster".into(), "remove them; nodes of an existing cluster are not made here");
+        refuse(
+            pools,
+            "nodePools of an existing cluster".into(),
+            "remove them; nodes of an existing cluster are not made here",
+        );
     }
     problems
 }

@@ -18,7 +18,8 @@ fn looks_secret(key: &str) -> bool {
 fn is_literal(node: &Node) -> bool {
     match &node.content {
         Content::String(text) => {
-            let reference = (text.starts_with("$(") && text.ends_with(')')) || (text.starts_with("${") && text.ends_with('}'));
+            let reference =
+                (text.starts_with("$(") && text.ends_with(')')) || (text.starts_with("${") && text.ends_with('}'));
             !text.is_empty() && !reference
         }
         Content::Number { .. } => true,
@@ -33,8 +34,13 @@ pub(crate) fn in_values(values: &Node, exempt: &[String]) -> Vec<Problem> {
     found
         .into_iter()
         .map(|(path, at)| {
-            Problem::error(&at, format!("the value `{path}` looks like a secret, and a secret may not be written in a chart's values"))
-                .hint(format!("make a Secret with `secrets:` and name it here; if it is no secret, add `notSecret: [{path}]`"))
+            Problem::error(
+                &at,
+                format!("the value `{path}` looks like a secret, and a secret may not be written in a chart's values"),
+            )
+            .hint(format!(
+                "make a Secret with `secrets:` and name it here; if it is no secret, add `notSecret: [\"{path}\"]`"
+            ))
         })
         .collect()
 }
@@ -75,7 +81,9 @@ fn report(path: &str, at: &Position, exempt: &[String], found: &mut Vec<(String,
 /// Checks a raw manifest: a Secret with values in it.
 pub(crate) fn in_manifest(manifest: &serde_json::Value, at: &Position) -> Option<Problem> {
     let is_secret = manifest["kind"] == "Secret" && manifest["apiVersion"] == "v1";
-    let written = |key: &str| manifest.get(key).is_some_and(|data| data.as_object().is_none_or(|map| !map.is_empty()) && !data.is_null());
+    let written = |key: &str| {
+        manifest.get(key).is_some_and(|data| data.as_object().is_none_or(|map| !map.is_empty()) && !data.is_null())
+    };
     let key = ["data", "stringData"].into_iter().find(|key| is_secret && written(key))?;
     Some(
         Problem::error(at, format!("a Secret's values may not be written in a manifest, and this one has `{key}`"))

@@ -83,13 +83,15 @@ fn parse(source: &Source) -> (Option<Node>, Vec<Problem>) {
     let (documents, mut problems) = read(&source.text, &source.name, Dialect::Strict);
     if let Some(second) = documents.get(1) {
         problems.push(
-            Problem::error(&second.at, "a blueprint file has one document").hint("give the second as its own file: -f base.yaml -f overlay.yaml"),
+            Problem::error(&second.at, "a blueprint file has one document")
+                .hint("give the second as its own file: -f base.yaml -f overlay.yaml"),
         );
     }
     let Some(tree) = documents.into_iter().next().filter(|tree| tree.content != Content::Null) else {
         if problems.is_empty() {
             problems.push(
-                Problem::error(&Position::start_of(&source.name), "the file is empty").hint("start with `apiVersion: wbk-infra/v1` and `kind: Platform`"),
+                Problem::error(&Position::start_of(&source.name), "the file is empty")
+                    .hint("start with `apiVersion: wbk-infra/v1` and `kind: Platform`"),
             );
         }
         return (None, problems);

@@ -3,8 +3,8 @@
 use serde_json::{Value, json};
 
 use super::collect::{Built, Collector};
-use crate::blueprint::steps;
 use crate::blueprint::schema::{Binding, Namespace, Rule};
+use crate::blueprint::steps;
 
 const API: &str = "rbac.authorization.k8s.io/v1";
 const GROUP: &str = "rbac.authorization.k8s.io";
@@ -16,7 +16,8 @@ pub(super) fn collect_cluster(collector: &mut Collector<'_>) {
         collector.add(steps!["roles", index], object);
     }
     for (index, binding) in blueprint.bindings.iter().enumerate() {
-        let subject = subject(binding.service_account.as_deref(), binding.group.as_deref(), binding.user.as_deref(), "default");
+        let subject =
+            subject(binding.service_account.as_deref(), binding.group.as_deref(), binding.user.as_deref(), "default");
         let object = Built::new(API, "ClusterRoleBinding", None, &binding.name)
             .with("subjects", json!([subject]))
             .with("roleRef", json!({"apiGroup": GROUP, "kind": "ClusterRole", "name": binding.cluster_role}));
@@ -31,7 +32,8 @@ pub(super) fn collect_namespace(collector: &mut Collector<'_>, index: usize, nam
         collector.add(steps!["namespaces", index, "roles", number], object);
     }
     for (number, binding) in namespace.bindings.iter().enumerate() {
-        let Binding { name: binding_name, service_account, group, user, role, cluster_role, rules: own_rules } = binding;
+        let Binding { name: binding_name, service_account, group, user, role, cluster_role, rules: own_rules } =
+            binding;
         if !own_rules.is_empty() {
             let object = Built::new(API, "Role", Some(name), binding_name).with("rules", rules(own_rules));
             collector.add(steps!["namespaces", index, "bindings", number, "rules"], object);
@@ -67,7 +69,11 @@ fn rules(rules: &[Rule]) -> Vec<Value> {
         .iter()
         .map(|rule| {
             let mut value = json!({"verbs": rule.verbs});
-            let lists = [("resources", &rule.resources), ("resourceNames", &rule.resource_names), ("nonResourceURLs", &rule.non_resource_urls)];
+            let lists = [
+                ("resources", &rule.resources),
+                ("resourceNames", &rule.resource_names),
+                ("nonResourceURLs", &rule.non_resource_urls),
+            ];
             for (key, list) in lists.into_iter().filter(|(_, list)| !list.is_empty()) {
                 value[key] = json!(list);
             }

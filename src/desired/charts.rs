@@ -5,12 +5,16 @@ use serde_json::Value;
 use super::collect::Collector;
 use super::state::{ChartSource, DesiredRelease, Origin};
 use crate::blueprint::schema::Chart;
-use crate::blueprint::{Files, Problem, in_values, join, steps, read_values};
+use crate::blueprint::{Files, Problem, in_values, join, read_values, steps};
 use crate::id::ReleaseId;
 
 /// Whether a chart is a folder or an archive of this machine, by how it is written.
 pub(crate) fn is_chart_path(chart: &str) -> bool {
-    chart.starts_with("./") || chart.starts_with("../") || chart.starts_with('/') || chart == "." || chart.ends_with(".tgz")
+    chart.starts_with("./")
+        || chart.starts_with("../")
+        || chart.starts_with('/')
+        || chart == "."
+        || chart.ends_with(".tgz")
 }
 
 pub(super) fn collect(collector: &mut Collector<'_>, files: &dyn Files) -> Vec<DesiredRelease> {
@@ -34,8 +38,13 @@ pub(super) fn collect(collector: &mut Collector<'_>, files: &dyn Files) -> Vec<D
 fn not_there(collector: &mut Collector<'_>, files: &dyn Files, index: usize, chart: &Chart) {
     let at = collector.loaded.at(steps!["charts", index, "chart"]);
     let path = join(&at.file, &chart.chart);
-    if chart.repository.is_none() && is_chart_path(&chart.chart) && !path.ends_with(".tgz") && files.read(&format!("{path}/Chart.yaml")).is_err() {
-        let problem = Problem::warning(at, format!("there is no chart in {path}")).hint("paths are relative to the blueprint file");
+    if chart.repository.is_none()
+        && is_chart_path(&chart.chart)
+        && !path.ends_with(".tgz")
+        && files.read(&format!("{path}/Chart.yaml")).is_err()
+    {
+        let problem = Problem::warning(at, format!("there is no chart in {path}"))
+            .hint("paths are relative to the blueprint file");
         collector.problems.push(problem);
     }
 }
@@ -46,7 +55,9 @@ fn source(chart: &Chart, file: &str) -> ChartSource {
     let digest = chart.digest.clone();
     match &chart.repository {
         Some(url) => ChartSource::Repository { url: url.clone(), name: chart.chart.clone(), version, digest },
-        None if chart.chart.starts_with("oci://") => ChartSource::Oci { reference: chart.chart.clone(), version, digest },
+        None if chart.chart.starts_with("oci://") => {
+            ChartSource::Oci { reference: chart.chart.clone(), version, digest }
+        }
         None => ChartSource::Path { path: join(file, &chart.chart) },
     }
 }

@@ -61,8 +61,13 @@ impl Built {
     }
 
     /// Sets labels or annotations; nothing where there are none.
-    pub(super) fn with_metadata<'v>(mut self, key: &str, entries: impl IntoIterator<Item = (&'v String, &'v String)>) -> Self {
-        let map: Map<String, Value> = entries.into_iter().map(|(key, value)| (key.clone(), value.clone().into())).collect();
+    pub(super) fn with_metadata<'v>(
+        mut self,
+        key: &str,
+        entries: impl IntoIterator<Item = (&'v String, &'v String)>,
+    ) -> Self {
+        let map: Map<String, Value> =
+            entries.into_iter().map(|(key, value)| (key.clone(), value.clone().into())).collect();
         if !map.is_empty() {
             self.manifest["metadata"][key] = Value::Object(map);
         }

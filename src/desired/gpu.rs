@@ -8,8 +8,8 @@ use wbk_provider_api::TaintEffect;
 
 use super::collect::{Built, Collector};
 use super::pools::{POOL_LABEL, pool_spec};
-use crate::blueprint::steps;
 use crate::blueprint::schema::{Blueprint, GpuPlugin};
+use crate::blueprint::steps;
 
 /// The namespace of everything about GPUs.
 const NAMESPACE: &str = "wbk-gpu";
@@ -38,8 +38,12 @@ pub(super) fn collect(collector: &mut Collector<'_>) {
 
 /// One toleration for each key and effect that any pool has, whatever its value.
 fn tolerations(blueprint: &Blueprint) -> Vec<Value> {
-    let taints: BTreeSet<(String, TaintEffect)> =
-        blueprint.node_pools.iter().flat_map(|pool| pool_spec(pool).taints).map(|taint| (taint.key, taint.effect)).collect();
+    let taints: BTreeSet<(String, TaintEffect)> = blueprint
+        .node_pools
+        .iter()
+        .flat_map(|pool| pool_spec(pool).taints)
+        .map(|taint| (taint.key, taint.effect))
+        .collect();
     taints
         .into_iter()
         .map(|(key, effect)| json!({"key": key, "operator": "Exists", "effect": effect.as_str()}))

@@ -8,8 +8,8 @@ use super::collect::{Built, Collector};
 use super::pools::gpu_resources;
 use super::state::{SecretReference, SecretSlot};
 use super::{access, network};
-use crate::blueprint::{join, steps};
 use crate::blueprint::schema::{ComputeAmounts, Namespace, PodSecurity, PodSecurityLevels, Quota};
+use crate::blueprint::{join, steps};
 
 /// The name of the ResourceQuota and of the LimitRange that a namespace section makes.
 const NAME: &str = "wbk-infra";
@@ -34,13 +34,17 @@ pub(super) fn collect(collector: &mut Collector<'_>) {
         }
         if let Some(spec) = limit_range(namespace) {
             let key = if namespace.defaults.is_some() { "defaults" } else { "limits" };
-            collector.add(steps!["namespaces", index, key], Built::new("v1", "LimitRange", Some(name), NAME).with("spec", spec));
+            collector.add(
+                steps!["namespaces", index, key],
+                Built::new("v1", "LimitRange", Some(name), NAME).with("spec", spec),
+            );
         }
         storage_and_secrets(collector, index, namespace);
         identities(collector, index, namespace);
         access::collect_namespace(collector, index, namespace);
         if let Some(policy) = &namespace.network_policy {
-            let object = Built::new("networking.k8s.io/v1", "NetworkPolicy", Some(name), NAME).with("spec", network::spec(policy));
+            let object = Built::new("networking.k8s.io/v1", "NetworkPolicy", Some(name), NAME)
+                .with("spec", network::spec(policy));
             collector.add(steps!["namespaces", index, "networkPolicy"], object);
         }
     }
@@ -49,7 +53,9 @@ pub(super) fn collect(collector: &mut Collector<'_>) {
 fn pod_security_labels(policy: Option<PodSecurity>) -> BTreeMap<String, String> {
     let levels = match policy {
         None => return BTreeMap::new(),
-        Some(PodSecurity::Level(level)) => PodSecurityLevels { enforce: Some(level), warn: Some(level), audit: Some(level) },
+        Some(PodSecurity::Level(level)) => {
+            PodSecurityLevels { enforce: Some(level), warn: Some(level), audit: Some(level) }
+        }
         Some(PodSecurity::Levels(levels)) => levels,
     };
     let PodSecurityLevels { enforce, warn, audit } = levels;
@@ -63,7 +69,8 @@ fn pod_security_labels(policy: Option<PodSecurity>) -> BTreeMap<String, String> 
 /// (kubernetes pkg/quota/v1/evaluator/core/pods.go, `isExtendedResourceNameForQuota`); `limits.…` is taken and ignored.
 pub(super) fn hard(quota: &Quota, gpu_resources: &[&str]) -> BTreeMap<String, String> {
     let Quota { gpu, cpu, memory, pods, storage, extra } = quota;
-    let mut hard: BTreeMap<String, String> = extra.iter().map(|(key, amount)| (key.clone(), amount.to_string())).collect();
+    let mut hard: BTreeMap<String, String> =
+        extra.iter().map(|(key, amount)| (key.clone(), amount.to_string())).collect();
     if let (Some(gpu), [resource]) = (gpu, gpu_resources) {
         hard.insert(format!("requests.{resource}"), gpu.to_string());
     }
@@ -81,8 +88,10 @@ pub(super) fn hard(quota: &Quota, gpu_resources: &[&str]) -> BTreeMap<String, St
 fn limit_range(namespace: &Namespace) -> Option<Value> {
     let amounts = |amounts: &Option<ComputeAmounts>| {
         let ComputeAmounts { cpu, memory } = amounts.as_ref()?;
-        let pairs = [("cpu", cpu.map(|amount| amount.to_string())), ("memory", memory.map(|amount| amount.to_string()))];
-        let map: Map<String, Value> = pairs.into_iter().filter_map(|(key, amount)| Some((key.to_owned(), amount?.into()))).collect();
+        let pairs =
+            [("cpu", cpu.map(|amount| amount.to_string())), ("memory", memory.map(|amount| amount.to_string()))];
+        let map: Map<String, Value> =
+            pairs.into_iter().filter_map(|(key, amount)| Some((key.to_owned(), amount?.into()))).collect();
         (!map.is_empty()).then_some(Value::Object(map))
     };
     let (requests, limits) = (amounts(&namespace.defaults), amounts(&namespace.limits));
@@ -120,7 +129,9 @@ fn storage_and_secrets(collector: &mut Collector<'_>, index: usize, namespace: &
                 SecretSlot { key: key.clone(), from: beside(from, &at.file) }
             })
             .collect();
-        let object = Built::new("v1", "Secret", Some(&namespace.name), &secret.name).with("type", secret.kind.clone()).with_secrets(slots);
+        let object = Built::new("v1", "Secret", Some(&namespace.name), &secret.name)
+            .with("type", secret.kind.clone())
+            .with_secrets(slots);
         collector.add(steps!["namespaces", index, "secrets", number], object);
     }
 }
@@ -129,7 +140,10 @@ fn storage_and_secrets(collector: &mut Collector<'_>, index: usize, namespace: &
 fn beside(from: &SecretReference, file: &str) -> SecretReference {
     match from {
         SecretReference::File(path) if !path.starts_with("~/") => SecretReference::File(join(file, path)),
-        SecretReference::File(_) | SecretReference::Env(_) | SecretReference::Secret(_) | SecretReference::Command(_) => from.clone(),
+        SecretReference::File(_)
+        | SecretReference::Env(_)
+        | SecretReference::Secret(_)
+        | SecretReference::Command(_) => from.clone(),
     }
 }
 

@@ -9,11 +9,15 @@ pub(super) fn spec(policy: &NetworkPolicy) -> Value {
     match policy {
         NetworkPolicy::Preset(NetworkPreset::DenyAllIngress) => json!({"podSelector": {}, "policyTypes": ["Ingress"]}),
         NetworkPolicy::Preset(NetworkPreset::DenyAllEgress) => json!({"podSelector": {}, "policyTypes": ["Egress"]}),
-        NetworkPolicy::Preset(NetworkPreset::DenyAll) => json!({"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}),
+        NetworkPolicy::Preset(NetworkPreset::DenyAll) => {
+            json!({"podSelector": {}, "policyTypes": ["Ingress", "Egress"]})
+        }
         NetworkPolicy::Rules(NetworkRules { ingress, egress }) => {
             let mut spec = json!({"podSelector": {}});
             let mut types = Vec::new();
-            for (kind, key, peers_key, list) in [("Ingress", "ingress", "from", ingress), ("Egress", "egress", "to", egress)] {
+            for (kind, key, peers_key, list) in
+                [("Ingress", "ingress", "from", ingress), ("Egress", "egress", "to", egress)]
+            {
                 let Some(list) = list else { continue };
                 types.push(kind);
                 if !list.is_empty() {

@@ -47,7 +47,8 @@ fn vendor(pool: &NodePool) -> Option<&'static Vendor> {
 
 /// The GPU resources that the pools have; NVIDIA's where no pool has a GPU.
 pub(crate) fn gpu_resources(blueprint: &Blueprint) -> Vec<&'static str> {
-    let found: BTreeSet<&'static str> = blueprint.node_pools.iter().filter_map(vendor).map(|vendor| vendor.resource).collect();
+    let found: BTreeSet<&'static str> =
+        blueprint.node_pools.iter().filter_map(vendor).map(|vendor| vendor.resource).collect();
     if found.is_empty() { vec![VENDORS[0].resource] } else { found.into_iter().collect() }
 }
 
@@ -99,7 +100,10 @@ pub(crate) fn derived_labels(pool: &NodePool) -> Vec<(&'static str, String, &'st
 /// Why a pool without a shape has the one it has.
 pub(crate) fn default_shape_reason(pool: &NodePool) -> String {
     match &pool.accelerator {
-        Some(accelerator) => format!("12 CPU and 85Gi beside each of {} GPUs, as the smallest machines of the clouds have", accelerator.count),
+        Some(accelerator) => format!(
+            "12 CPU and 85Gi beside each of {} GPUs, as the smallest machines of the clouds have",
+            accelerator.count
+        ),
         None => "4 CPU and 16Gi where nothing else is said".into(),
     }
 }
@@ -115,7 +119,9 @@ pub(crate) fn pool_spec(pool: &NodePool) -> PoolSpec {
         (Some(shape), _) => Shape { cpu_millis: shape.cpu.millis, memory_bytes: shape.memory.0, pods: shape.pods, gpu },
         (None, found) => {
             let (cpu_millis, memory_bytes) = match found {
-                Some(found) => (SHAPE_OF_ONE_GPU.0 * u64::from(found.count), SHAPE_OF_ONE_GPU.1 * u64::from(found.count)),
+                Some(found) => {
+                    (SHAPE_OF_ONE_GPU.0 * u64::from(found.count), SHAPE_OF_ONE_GPU.1 * u64::from(found.count))
+                }
                 None => PLAIN_SHAPE,
             };
             Shape { cpu_millis, memory_bytes, pods: crate::blueprint::schema::default_pods(), gpu }

@@ -6,7 +6,9 @@ use super::collect::{Collector, Draft};
 use super::scope::{Scope, Scopes};
 use super::state::{DesiredObject, Origin};
 use crate::blueprint::schema::ObjectSource;
-use crate::blueprint::{Files, Position, Problem, expand, in_manifest, is_glob, join, steps, read_manifests};
+use crate::blueprint::{
+    Files, Position, Problem, expand, in_manifest, is_dns_label, is_dns_subdomain, is_glob, join, read_manifests, steps,
+};
 use crate::id::{Gvk, ObjectId};
 
 struct Raw {
@@ -28,7 +30,8 @@ pub(super) fn collect(collector: &mut Collector<'_>, files: &dyn Files) {
             }
             ObjectSource::Inline(map) => {
                 // A null in place is what an overlay removed, or the same as leaving the field out.
-                let manifest = without_nulls(Value::Object(map.iter().map(|(key, value)| (key.clone(), value.clone())).collect()));
+                let manifest =
+                    without_nulls(Value::Object(map.iter().map(|(key, value)| (key.clone(), value.clone())).collect()));
                 raws.push(Raw { manifest, at, path });
             }
         }
@@ -48,18 +51,29 @@ pub(super) fn collect(collector: &mut Collector<'_>, files: &dyn Files) {
 
 fn without_nulls(value: Value) -> Value {
     match value {
-        Value::Object(map) => {
-            Value::Object(map.into_iter().filter(|(_, value)| !value.is_null()).map(|(key, value)| (key, without_nulls(value))).collect())
-        }
+        Value::Object(map) => Value::Object(
+            map.into_iter()
+                .filter(|(_, value)| !value.is_null())
+                .map(|(key, value)| (key, without_nulls(value)))
+                .collect(),
+        ),
         Value::Array(items) => Value::Array(items.into_iter().map(without_nulls).collect()),
         other => other,
     }
 }
 
-fn from_files(collector: &mut Collector<'_>, files: &dyn Files, written: &str, at: &Position) -> Vec<(Value, Position)> {
+fn from_files(
+    collector: &mut Collector<'_>,
+    files: &dyn Files,
+    written: &str,
+    at: &Position,
+) -> Vec<(Value, Position)> {
     let mut refuse = |message: String, hint: &str| collector.problems.push(Problem::error(at, message).hint(hint));
     if written.contains("://") {
-        refuse("objects are read from files, not from the network".into(), "download the file, review it, and keep it beside the blueprint");
+        refuse(
+            "objects are read from files, not from the network".into(),
+            "download the file, review it, and keep it beside the blueprint",
+        );
         return Vec::new();
     }
     let pattern = join(&at.file, written);
@@ -71,7 +85,10 @@ fn from_files(collector: &mut Collector<'_>, files: &dyn Files, written: &str, a
             }
             Ok(paths) => paths,
             Err(error) => {
-                refuse(format!("the folders of {pattern} could not be read: {error}"), "paths are relative to the blueprint file");
+                refuse(
+                    format!("the folders of {pattern} could not be read: {error}"),
+                    "paths are relative to the blueprint file",
+                );
                 return Vec::new();
             }
         }
@@ -87,11 +104,39 @@ fn from_files(collector: &mut Collector<'_>, files: &dyn Files, written: &str, a
             },
             Err(error) => {
                 let problem = Problem::error(at, format!("the file {path} could not be read: {error}"));
-                collector.problems.push(problem.hint("paths are relative to the blueprint file; for a folder write folder/*.yaml"));
+                collector
+                    .problems
+                    .push(problem.hint("paths are relative to the blueprint file; for a folder write folder/*.yaml"));
             }
         }
     }
     manifests
+}
+
+/// A name that the API server refuses.
+fn bad_name(gvk: &Gvk, name: &str, at: &Position) -> Option<Problem> {
+    let (good, expected) = match (gvk.group.as_str(), gvk.kind.as_str()) {
+        // RBAC names are path segments: `system:node`.
+        ("rbac.authorization.k8s.io", _) => (!name.contains(['/', '%']), "no / and no %"),
+        ("", "Namespace" | "Service") => (is_dns_label(name), "a DNS label"),
+        (_, _) => (is_dns_subdomain(name), "a DNS name in lower case"),
+    };
+    (!good).then(|| {
+        Problem::error(at, format!("`{name}` cannot be the name of a {}: expected {expected}", gvk.group_kind()))
+    })
+}
+
+/// Labels and annotations are strings; YAML 1.1 makes booleans of `on` and `no`, and numbers of digits.
+fn bad_metadata(manifest: &Value, at: &Position) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    for key in ["labels", "annotations"] {
+        let entries = manifest["metadata"][key].as_object();
+        for (name, value) in entries.into_iter().flatten().filter(|(_, value)| !value.is_string()) {
+            let message = format!("metadata.{key}[\"{name}\"] is {value} to a YAML 1.1 reader, and has to be a string");
+            problems.push(Problem::error(at, message).hint("put the value in quotes"));
+        }
+    }
+    problems
 }
 
 /// Checks a manifest's identity and gives it the namespace that it means.
@@ -104,11 +149,17 @@ fn draft(raw: Raw, scopes: &Scopes) -> Result<(Draft, Vec<Problem>), Box<Problem
     let Some(name) = text(&manifest["metadata"]["name"]) else {
         let problem = missing("metadata.name");
         let generated = text(&manifest["metadata"]["generateName"]).is_some();
-        return Err(if generated { Box::new(problem.hint("`generateName` makes a new object each time; give it a name")) } else { problem });
+        return Err(if generated {
+            Box::new(problem.hint("`generateName` makes a new object each time; give it a name"))
+        } else {
+            problem
+        });
     };
     let mut namespace = text(&manifest["metadata"]["namespace"]);
     let mut problems: Vec<Problem> = in_manifest(&manifest, &at).into_iter().collect();
     let gvk = Gvk::new(&api_version, &kind);
+    problems.extend(bad_name(&gvk, &name, &at));
+    problems.extend(bad_metadata(&manifest, &at));
     match (scopes.of(&gvk.group_kind()), &namespace) {
         (Some(Scope::Cluster), Some(written)) => {
             let message = format!("{} has no namespace; `{written}` is ignored", gvk.group_kind());

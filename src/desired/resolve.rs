@@ -11,7 +11,7 @@ use super::pools::{gpu_resources, wanted};
 use super::state::{Desired, DesiredRelease, Policy, Promises};
 use super::{access, charts, gpu, namespaces, raw};
 use crate::blueprint::schema::Blueprint;
-use crate::blueprint::{Files, Loaded, Problem, Problems, Severity, is_expired, steps, rules};
+use crate::blueprint::{Files, Loaded, Problem, Problems, Severity, is_expired, rules, steps};
 
 impl Loaded {
     /// What the blueprint means. Reads the files it names and nothing else; `today` ends ignore rules.
@@ -126,7 +126,8 @@ fn twice(drafts: &[Draft]) -> Vec<Problem> {
             Some(other) => {
                 let (first, second) = if other.at <= draft.at { (*other, draft) } else { (draft, *other) };
                 let message = format!("{id} is made twice: `{}` makes it as well", first.object.origin.path);
-                problems.push(Problem::error(&second.at, message).hint(format!("the other is at {}; keep one", first.at)));
+                problems
+                    .push(Problem::error(&second.at, message).hint(format!("the other is at {}; keep one", first.at)));
             }
         }
     }
@@ -141,11 +142,23 @@ fn gpu_limits(drafts: &[Draft]) -> Vec<Problem> {
         .filter(|draft| draft.object.id.gvk.kind == "LimitRange" && draft.object.id.gvk.group.is_empty())
         .filter(|draft| {
             let limits = draft.object.manifest["spec"]["limits"].as_array();
-            limits.into_iter().flatten().filter_map(Value::as_object).flat_map(|limit| limit.values()).filter_map(Value::as_object).any(|amounts| amounts.keys().any(is_gpu))
+            limits
+                .into_iter()
+                .flatten()
+                .filter_map(Value::as_object)
+                .flat_map(|limit| limit.values())
+                .filter_map(Value::as_object)
+                .any(|amounts| amounts.keys().any(is_gpu))
         })
         .map(|draft| {
-            Problem::error(&draft.at, format!("{} has GPUs in it, which makes containers without GPUs request them or be refused", draft.object.id))
-                .hint("bound GPUs with a quota, `requests.nvidia.com/gpu`")
+            Problem::error(
+                &draft.at,
+                format!(
+                    "{} has GPUs in it, which makes containers without GPUs request them or be refused",
+                    draft.object.id
+                ),
+            )
+            .hint("bound GPUs with a quota, `requests.nvidia.com/gpu`")
         })
         .collect()
 }
@@ -161,10 +174,14 @@ fn homeless(drafts: &[Draft]) -> Vec<Problem> {
         .iter()
         .filter_map(|draft| {
             let namespace = draft.object.id.namespace.as_deref()?;
-            let there = made.contains(namespace) || ["default", "kube-system", "kube-public", "kube-node-lease"].contains(&namespace);
+            let there = made.contains(namespace)
+                || ["default", "kube-system", "kube-public", "kube-node-lease"].contains(&namespace);
             (!there).then(|| {
-                Problem::warning(&draft.at, format!("{} is in a namespace that nothing in the blueprint makes", draft.object.id))
-                    .hint(format!("add {{name: {namespace}}} under `namespaces:`"))
+                Problem::warning(
+                    &draft.at,
+                    format!("{} is in a namespace that nothing in the blueprint makes", draft.object.id),
+                )
+                .hint(format!("add {{name: {namespace}}} under `namespaces:`"))
             })
         })
         .collect()

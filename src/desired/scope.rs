@@ -82,7 +82,9 @@ impl Scopes {
             return;
         }
         let spec = &manifest["spec"];
-        if let (Some(group), Some(kind), Some(scope)) = (spec["group"].as_str(), spec["names"]["kind"].as_str(), spec["scope"].as_str()) {
+        if let (Some(group), Some(kind), Some(scope)) =
+            (spec["group"].as_str(), spec["names"]["kind"].as_str(), spec["scope"].as_str())
+        {
             let scope = if scope == "Cluster" { Scope::Cluster } else { Scope::Namespaced };
             self.0.insert(GroupKind { group: group.into(), kind: kind.into() }, scope);
         }
@@ -96,7 +98,8 @@ impl Scopes {
         if !BUILT_IN_GROUPS.contains(&kind.group.as_str()) {
             return None;
         }
-        let cluster = CLUSTER_SCOPED.iter().any(|(group, kinds)| *group == kind.group && kinds.contains(&kind.kind.as_str()));
+        let cluster =
+            CLUSTER_SCOPED.iter().any(|(group, kinds)| *group == kind.group && kinds.contains(&kind.kind.as_str()));
         Some(if cluster { Scope::Cluster } else { Scope::Namespaced })
     }
 }

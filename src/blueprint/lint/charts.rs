@@ -11,13 +11,25 @@ pub(super) fn rules(report: &mut Report<'_>) {
         let is_oci = chart.chart.starts_with("oci://");
         if let Some(repository) = &chart.repository {
             if is_oci || chart.chart.contains('/') {
-                report.error(steps!["charts", index, "chart"], "with `repository`, this is the chart's bare name", "write for example `chart: volcano`");
+                report.error(
+                    steps!["charts", index, "chart"],
+                    "with `repository`, this is the chart's bare name",
+                    "write for example `chart: volcano`",
+                );
             }
             if !repository.starts_with("https://") && !repository.starts_with("http://") {
-                report.error(steps!["charts", index, "repository"], "expected an address that starts with https://", "for an OCI registry write `chart: oci://…`");
+                report.error(
+                    steps!["charts", index, "repository"],
+                    "expected an address that starts with https://",
+                    "for an OCI registry write `chart: oci://…`",
+                );
             } else if repository.starts_with("http://") && chart.digest.is_none() {
                 let path = steps!["charts", index, "repository"];
-                report.warning(path, "the repository is read without encryption and nothing pins the chart", "use https://, or add `digest:`");
+                report.warning(
+                    path,
+                    "the repository is read without encryption and nothing pins the chart",
+                    "use https://, or add `digest:`",
+                );
             }
         } else if !is_path && !is_oci {
             report.error(
@@ -33,9 +45,14 @@ pub(super) fn rules(report: &mut Report<'_>) {
                 }
             }
         } else if chart.version.is_none() {
-            report.error(steps!["charts", index], "`version` is missing", "pin an exact version, for example `version: 1.2.3`");
+            report.error(
+                steps!["charts", index],
+                "`version` is missing",
+                "pin an exact version, for example `version: 1.2.3`",
+            );
         } else if chart.digest.is_none() {
-            let message = "the version is not pinned by digest: who controls the repository can change what is installed";
+            let message =
+                "the version is not pinned by digest: who controls the repository can change what is installed";
             report.warning(steps!["charts", index, "version"], message, "add `digest: sha256:…`");
         }
         let built_in = ["default", "kube-system"].contains(&chart.namespace.as_str());

@@ -10,8 +10,11 @@ pub(super) fn rules(report: &mut Report<'_>) {
     let blueprint = &report.loaded.blueprint;
     let cluster = &blueprint.cluster;
     if cluster.provider != ProviderKind::Existing {
-        let only_existing =
-            [("context", cluster.context.is_some()), ("kubeconfig", cluster.kubeconfig.is_some()), ("uid", cluster.uid.is_some())];
+        let only_existing = [
+            ("context", cluster.context.is_some()),
+            ("kubeconfig", cluster.kubeconfig.is_some()),
+            ("uid", cluster.uid.is_some()),
+        ];
         for (key, set) in only_existing {
             if set {
                 report.error(
@@ -37,7 +40,11 @@ pub(super) fn rules(report: &mut Report<'_>) {
 fn pools(report: &mut Report<'_>) {
     let blueprint = &report.loaded.blueprint;
     if blueprint.cluster.provider == ProviderKind::Local && blueprint.node_pools.is_empty() {
-        report.warning(steps!["nodePools"], "there is no pool, so no pod can run", "add a pool: {name: system, size: {min: 1}}");
+        report.warning(
+            steps!["nodePools"],
+            "there is no pool, so no pod can run",
+            "add a pool: {name: system, size: {min: 1}}",
+        );
     }
     for (index, pool) in blueprint.node_pools.iter().enumerate() {
         if let Some(max) = pool.size.max
@@ -47,15 +54,27 @@ fn pools(report: &mut Report<'_>) {
             report.error(steps!["nodePools", index, "size"], &message, "raise max or lower min");
         }
         if pool.size.max == Some(0) {
-            report.warning(steps!["nodePools", index, "size"], "the pool never has a node", "raise max or remove the pool");
+            report.warning(
+                steps!["nodePools", index, "size"],
+                "the pool never has a node",
+                "raise max or remove the pool",
+            );
         }
         for key in pool.labels.keys().filter(|key| is_reserved(key)) {
-            report.error(steps!["nodePools", index, "labels", key], "labels under wbk-infra/ are set by wbk-infra", "use another prefix");
+            report.error(
+                steps!["nodePools", index, "labels", key],
+                "labels under wbk-infra/ are set by wbk-infra",
+                "use another prefix",
+            );
         }
         for (number, taint) in pool.taints.iter().enumerate() {
             if is_reserved(&taint.key) {
                 let path = steps!["nodePools", index, "taints", number];
-                report.error(path, "taints under wbk-infra/ follow from the pool", "write `capacity: spot` for a spot pool");
+                report.error(
+                    path,
+                    "taints under wbk-infra/ follow from the pool",
+                    "write `capacity: spot` for a spot pool",
+                );
             }
             if pool.taints[..number].iter().any(|other| (&other.key, other.effect) == (&taint.key, taint.effect)) {
                 let message = format!("the taint {}:{} is there twice", taint.key, taint.effect.as_str());
@@ -72,11 +91,18 @@ fn pools(report: &mut Report<'_>) {
     }
     let every_pool_tainted = !blueprint.node_pools.is_empty()
         && blueprint.node_pools.iter().all(|pool| {
-            crate::desired::pool_spec(pool).taints.iter().any(|taint| taint.effect != wbk_provider_api::TaintEffect::PreferNoSchedule)
+            crate::desired::pool_spec(pool)
+                .taints
+                .iter()
+                .any(|taint| taint.effect != wbk_provider_api::TaintEffect::PreferNoSchedule)
         });
     if every_pool_tainted {
         let message = "every pool has a taint, so a pod without tolerations (DNS, a chart's controller) has no node";
-        report.warning(steps!["nodePools"], message, "add a pool without GPUs, on demand: {name: system, size: {min: 1}}");
+        report.warning(
+            steps!["nodePools"],
+            message,
+            "add a pool without GPUs, on demand: {name: system, size: {min: 1}}",
+        );
     }
 }
 
@@ -96,30 +122,53 @@ fn gpu(report: &mut Report<'_>) {
             "add `gpu: {plugin: simulated}`",
         ),
         None if simulated => {
-            report.warning(steps!["gpu", "plugin"], "no pool has GPUs to simulate", "give a pool an `accelerator`, or remove the section");
+            report.warning(
+                steps!["gpu", "plugin"],
+                "no pool has GPUs to simulate",
+                "give a pool an `accelerator`, or remove the section",
+            );
         }
         Some(_) | None => {}
     }
     for (index, sharing) in blueprint.gpu.iter().flat_map(|gpu| gpu.sharing.iter().enumerate()) {
         if !blueprint.node_pools.iter().any(|pool| pool.name == sharing.pool) {
-            report.error(steps!["gpu", "sharing", index, "pool"], "there is no pool of this name", "name one of `nodePools`");
+            report.error(
+                steps!["gpu", "sharing", index, "pool"],
+                "there is no pool of this name",
+                "name one of `nodePools`",
+            );
         }
     }
 }
 
 fn defaults(report: &mut Report<'_>) {
-    let defaults: Vec<usize> =
-        report.loaded.blueprint.storage_classes.iter().enumerate().filter(|(_, class)| class.default).map(|(index, _)| index).collect();
+    let defaults: Vec<usize> = report
+        .loaded
+        .blueprint
+        .storage_classes
+        .iter()
+        .enumerate()
+        .filter(|(_, class)| class.default)
+        .map(|(index, _)| index)
+        .collect();
     if let [_, rest @ ..] = defaults.as_slice() {
         for index in rest {
-            report.error(steps!["storageClasses", *index, "default"], "a second default storage class", "keep one default");
+            report.error(
+                steps!["storageClasses", *index, "default"],
+                "a second default storage class",
+                "keep one default",
+            );
         }
     }
     for (index, role) in report.loaded.blueprint.roles.iter().enumerate() {
         for (number, rule) in role.rules.iter().enumerate() {
             if rule.resources.is_empty() == rule.non_resource_urls.is_empty() {
                 let message = "a rule of a cluster role names either `resources` or `nonResourceURLs`";
-                report.error(steps!["roles", index, "rules", number], message, "write one of them; split the rule for both");
+                report.error(
+                    steps!["roles", index, "rules", number],
+                    message,
+                    "write one of them; split the rule for both",
+                );
             }
         }
     }
@@ -131,13 +180,25 @@ fn cluster_bindings(report: &mut Report<'_>) {
         let path = steps!["bindings", index];
         let subjects = [&binding.service_account, &binding.group, &binding.user];
         if subjects.iter().filter(|subject| subject.is_some()).count() != 1 {
-            report.error(path, "a binding has exactly one of `serviceAccount`, `group` and `user`", "write one; use a second binding for another");
+            report.error(
+                path,
+                "a binding has exactly one of `serviceAccount`, `group` and `user`",
+                "write one; use a second binding for another",
+            );
         }
         if binding.service_account.as_deref().is_some_and(|account| !is_account_with_namespace(account)) {
-            report.error(steps!["bindings", index, "serviceAccount"], "expected namespace/name", "write for example `wandb-jobs/default`");
+            report.error(
+                steps!["bindings", index, "serviceAccount"],
+                "expected namespace/name",
+                "write for example `wandb-jobs/default`",
+            );
         }
         if let Some((namespace, account)) = binding.service_account.as_deref().and_then(|text| text.split_once('/')) {
-            super::namespaces::account_exists(report, steps!["bindings", index, "serviceAccount"], (namespace, account));
+            super::namespaces::account_exists(
+                report,
+                steps!["bindings", index, "serviceAccount"],
+                (namespace, account),
+            );
         }
         super::namespaces::cluster_role_exists(report, steps!["bindings", index, "clusterRole"], &binding.cluster_role);
     }

@@ -9,10 +9,10 @@ mod namespaces;
 
 use jiff::civil::Date;
 
+use super::Files;
 use super::load::Loaded;
 use super::path::{Step, steps};
 use super::problem::{Problem, Problems};
-use super::Files;
 
 impl Loaded {
     /// Everything that deserves a look: errors and warnings. `today` decides which ignore rules have expired.
@@ -60,7 +60,11 @@ fn expired(report: &mut Report<'_>, today: Date) {
             );
         }
         if rule.reason.trim().is_empty() {
-            report.error(steps!["policy", "ignore", index, "reason"], "an ignore rule needs a reason", "say who changes the field and why");
+            report.error(
+                steps!["policy", "ignore", index, "reason"],
+                "an ignore rule needs a reason",
+                "say who changes the field and why",
+            );
         }
     }
 }

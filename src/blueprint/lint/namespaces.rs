@@ -33,14 +33,26 @@ fn namespace(report: &mut Report<'_>, index: usize) {
             "put single objects for it under `objects:`",
         );
     } else if namespace.name == "default" {
-        report.warning(steps!["namespaces", index, "name"], "the namespace `default` cannot be deleted", "use a namespace of your own");
+        report.warning(
+            steps!["namespaces", index, "name"],
+            "the namespace `default` cannot be deleted",
+            "use a namespace of your own",
+        );
     }
     for key in namespace.labels.keys().filter(|key| key.starts_with("pod-security.kubernetes.io/")) {
-        report.error(steps!["namespaces", index, "labels", key], "this label is what `podSecurity` says", "write `podSecurity: …` instead");
+        report.error(
+            steps!["namespaces", index, "labels", key],
+            "this label is what `podSecurity` says",
+            "write `podSecurity: …` instead",
+        );
     }
     if let (Some(defaults), Some(limits)) = (&namespace.defaults, &namespace.limits) {
         if defaults.cpu.zip(limits.cpu).is_some_and(|(request, limit)| request > limit) {
-            report.error(steps!["namespaces", index, "limits", "cpu"], "the limit is less than the default request", "raise it, or lower `defaults.cpu`");
+            report.error(
+                steps!["namespaces", index, "limits", "cpu"],
+                "the limit is less than the default request",
+                "raise it, or lower `defaults.cpu`",
+            );
         }
         if defaults.memory.zip(limits.memory).is_some_and(|(request, limit)| request > limit) {
             let path = steps!["namespaces", index, "limits", "memory"];
@@ -91,7 +103,11 @@ fn rules_of_role(report: &mut Report<'_>, path: &[Step<'_>], rules: &[Rule]) {
     for (number, rule) in rules.iter().enumerate() {
         let path: Vec<Step<'_>> = path.iter().copied().chain([number.into()]).collect();
         if !rule.non_resource_urls.is_empty() {
-            report.error(&path, "`nonResourceURLs` belong in a cluster role", "move the rule to the top-level `roles:`");
+            report.error(
+                &path,
+                "`nonResourceURLs` belong in a cluster role",
+                "move the rule to the top-level `roles:`",
+            );
         } else if rule.resources.is_empty() {
             report.error(&path, "`resources` is missing", "write for example `resources: [pods]`");
         }
@@ -104,19 +120,35 @@ fn bindings(report: &mut Report<'_>, index: usize) {
         let path = steps!["namespaces", index, "bindings", number];
         let Binding { name, service_account, group, user, role, cluster_role, rules } = binding;
         if [service_account, group, user].iter().filter(|subject| subject.is_some()).count() != 1 {
-            report.error(path, "a binding has exactly one of `serviceAccount`, `group` and `user`", "write one; use a second binding for another");
+            report.error(
+                path,
+                "a binding has exactly one of `serviceAccount`, `group` and `user`",
+                "write one; use a second binding for another",
+            );
         }
         if [role.is_some(), cluster_role.is_some(), !rules.is_empty()].iter().filter(|set| **set).count() != 1 {
-            report.error(path, "a binding has exactly one of `role`, `clusterRole` and `rules`", "write one; use a second binding for another");
+            report.error(
+                path,
+                "a binding has exactly one of `role`, `clusterRole` and `rules`",
+                "write one; use a second binding for another",
+            );
         }
         if !rules.is_empty() && namespace.roles.iter().any(|role| &role.name == name) {
-            report.error(path, "its `rules` make a role of this name, which `roles` has already", "rename the binding, or write `role: …`");
+            report.error(
+                path,
+                "its `rules` make a role of this name, which `roles` has already",
+                "rename the binding, or write `role: …`",
+            );
         }
         rules_of_role(report, steps!["namespaces", index, "bindings", number, "rules"], rules);
         if let Some(role) = role
             && !namespace.roles.iter().any(|known| &known.name == role)
         {
-            report.error(steps!["namespaces", index, "bindings", number, "role"], "this namespace has no role of this name", "add it under `roles:`");
+            report.error(
+                steps!["namespaces", index, "bindings", number, "role"],
+                "this namespace has no role of this name",
+                "add it under `roles:`",
+            );
         }
         if let Some(role) = cluster_role {
             cluster_role_exists(report, steps!["namespaces", index, "bindings", number, "clusterRole"], role);
@@ -133,7 +165,8 @@ fn bindings(report: &mut Report<'_>, index: usize) {
 
 pub(super) fn account_exists(report: &mut Report<'_>, path: &[Step<'_>], (namespace, account): (&str, &str)) {
     let known = report.loaded.blueprint.namespaces.iter().find(|known| known.name == namespace);
-    let there = account == "default" || known.is_none_or(|known| known.identities.iter().any(|identity| identity.service_account == account));
+    let there = account == "default"
+        || known.is_none_or(|known| known.identities.iter().any(|identity| identity.service_account == account));
     if !there {
         let message = format!("the blueprint makes no service account {namespace}/{account}");
         report.warning(path, &message, "add it under the namespace's `identities:`, unless a chart makes it");
@@ -143,7 +176,11 @@ pub(super) fn account_exists(report: &mut Report<'_>, path: &[Step<'_>], (namesp
 pub(super) fn cluster_role_exists(report: &mut Report<'_>, path: &[Step<'_>], role: &str) {
     let built_in = ["view", "edit", "admin", "cluster-admin"].contains(&role) || role.starts_with("system:");
     if !built_in && !report.loaded.blueprint.roles.iter().any(|known| known.name == role) {
-        report.warning(path, "the blueprint makes no cluster role of this name", "add it under the top-level `roles:`, unless a chart makes it");
+        report.warning(
+            path,
+            "the blueprint makes no cluster role of this name",
+            "add it under the top-level `roles:`, unless a chart makes it",
+        );
     }
 }
 
@@ -192,11 +229,19 @@ fn quota(report: &mut Report<'_>, index: usize) {
     }
     if quota.cpu.is_some_and(|wanted| wanted.millis > cpu) {
         let message = format!("all pools at their largest have {} CPU", crate::blueprint::Cpu { millis: cpu });
-        report.warning(steps!["namespaces", index, "quota", "cpu"], &message, "lower the quota, or raise a pool's `size.max`");
+        report.warning(
+            steps!["namespaces", index, "quota", "cpu"],
+            &message,
+            "lower the quota, or raise a pool's `size.max`",
+        );
     }
     if quota.memory.is_some_and(|wanted| wanted.0 > memory) {
         let message = format!("all pools at their largest have {} of memory", crate::blueprint::Bytes(memory));
-        report.warning(steps!["namespaces", index, "quota", "memory"], &message, "lower the quota, or raise a pool's `size.max`");
+        report.warning(
+            steps!["namespaces", index, "quota", "memory"],
+            &message,
+            "lower the quota, or raise a pool's `size.max`",
+        );
     }
 }
 
@@ -214,11 +259,25 @@ fn unenforced(report: &mut Report<'_>, index: usize, quota: &Quota) {
     for key in quota.extra.keys() {
         let path = steps!["namespaces", index, "quota", "extra", key];
         let bare = key.strip_prefix("limits.").unwrap_or(key);
-        if bare.contains('/') && !key.starts_with("requests.") && !key.starts_with("count/") && !key.contains(".storageclass.storage.k8s.io/") {
+        if bare.contains('/')
+            && !key.starts_with("requests.")
+            && !key.starts_with("count/")
+            && !key.contains(".storageclass.storage.k8s.io/")
+        {
             let hint = format!("write `requests.{bare}`");
-            report.error(path, "Kubernetes counts an extended resource only as `requests.…`, and silently ignores this", &hint);
-        } else if ["cpu", "memory", "pods", "requests.cpu", "requests.memory", "requests.storage"].contains(&key.as_str()) {
-            report.error(path, "this has a word of its own", "write it beside `extra`: `cpu`, `memory`, `pods`, `storage`");
+            report.error(
+                path,
+                "Kubernetes counts an extended resource only as `requests.…`, and silently ignores this",
+                &hint,
+            );
+        } else if ["cpu", "memory", "pods", "requests.cpu", "requests.memory", "requests.storage"]
+            .contains(&key.as_str())
+        {
+            report.error(
+                path,
+                "this has a word of its own",
+                "write it beside `extra`: `cpu`, `memory`, `pods`, `storage`",
+            );
         }
     }
     if quota.gpu.is_some() {
@@ -241,7 +300,11 @@ fn network(report: &mut Report<'_>, index: usize) {
                 let path = steps!["namespaces", index, "networkPolicy", direction, number, "peers", place];
                 let selects_pods = peer.namespace.is_some() || !peer.pods.is_empty();
                 if selects_pods == peer.cidr.is_some() {
-                    report.error(path, "a peer is either `cidr`, or `namespace` and `pods`", "write one; use a second peer for another");
+                    report.error(
+                        path,
+                        "a peer is either `cidr`, or `namespace` and `pods`",
+                        "write one; use a second peer for another",
+                    );
                 }
                 if let Some(namespace) = &peer.namespace
                     && !SYSTEM.contains(&namespace.as_str())
@@ -276,7 +339,11 @@ fn secret_cycles(report: &mut Report<'_>) {
             let start = format!("{}/{}", namespace.name, secret.name);
             if let Some(cycle) = cycle_through(&start, &edges) {
                 let path = steps!["namespaces", index, "secrets", number];
-                report.error(path, &format!("a cycle: {}", cycle.join(" needs ")), "take one of the values from somewhere else");
+                report.error(
+                    path,
+                    &format!("a cycle: {}", cycle.join(" needs ")),
+                    "take one of the values from somewhere else",
+                );
             }
         }
     }

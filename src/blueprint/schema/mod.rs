@@ -17,8 +17,8 @@ pub use cluster::{ApiVersion, Cluster, Kind, Metadata, NodePool, ShapeSection, S
 pub use gpu::{Gang, Gpu, GpuPlugin, Priority, Scheduling, Sharing, SharingStrategy};
 pub use later::{EksAuthentication, EksNetwork, EksSection, Launch, Monitoring};
 pub use namespace::{
-    AccessMode, ComputeAmounts, Direction, Identity, Namespace, NetworkPolicy, NetworkPreset, NetworkRules, Peer, PodSecurity,
-    PodSecurityLevel, PodSecurityLevels, Quota, SecretSection, Volume, VolumeMode,
+    AccessMode, ComputeAmounts, Direction, Identity, Namespace, NetworkPolicy, NetworkPreset, NetworkRules, Peer,
+    PodSecurity, PodSecurityLevel, PodSecurityLevels, Quota, SecretSection, Volume, VolumeMode,
 };
 pub use platform::{Blueprint, Chart, ObjectSource, PolicySection, ReclaimPolicy, StorageClass, VolumeBinding};
 

@@ -6,7 +6,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    ApiVersion, Cluster, ClusterBinding, Free, Gpu, Kind, Launch, Metadata, Monitoring, Namespace, NodePool, Role, Scheduling,
+    ApiVersion, Cluster, ClusterBinding, Free, Gpu, Kind, Launch, Metadata, Monitoring, Namespace, NodePool, Role,
+    Scheduling,
 };
 use crate::desired::{ConflictChoice, IgnoreRule, Protect};
 

@@ -121,7 +121,12 @@ fn write_string(text: &str, block_indent: Option<usize>, out: &mut String) {
 fn is_plain(text: &str) -> bool {
     let safe = |character: char| character.is_ascii_alphanumeric() || "-_./: @+,=()*%<>$".contains(character);
     let Some(first) = text.chars().next() else { return false };
-    let starts = first.is_ascii_alphabetic() || first.is_ascii_digit() || first == '/' || first == '.' || first == '_' || first == '$';
+    let starts = first.is_ascii_alphabetic()
+        || first.is_ascii_digit()
+        || first == '/'
+        || first == '.'
+        || first == '_'
+        || first == '$';
     starts
         && text.chars().all(safe)
         && !text.contains(": ")
@@ -145,7 +150,9 @@ fn is_literal(text: &str) -> bool {
     body.contains('\n')
         && !body.starts_with([' ', '\n'])
         && !body.ends_with('\n')
-        && body.chars().all(|c| c == '\n' || (c >= ' ' && c != '\u{7f}' && !('\u{80}'..='\u{9f}').contains(&c) && !is_break(c)))
+        && body
+            .chars()
+            .all(|c| c == '\n' || (c >= ' ' && c != '\u{7f}' && !('\u{80}'..='\u{9f}').contains(&c) && !is_break(c)))
         && body.split('\n').all(|line| !line.ends_with(' ') && (!line.trim().is_empty() || line.is_empty()))
 }
 
@@ -197,8 +204,41 @@ mod tests {
         prop_oneof![
             "[a-z]{0,6}",
             "\\PC{0,12}",
-            prop::sample::select(vec!["yes", "0777", "1:30", "- a", "a: b", "#x", "a #b", " a", "a\n", "\n", "a\nb", "a\n\n b\n", "x\ty", "\u{85}", "null", "|", "---", "a\r\nb", "...", "<<", "=", "!x", "&a", "*a", "%a", "@a", "`a", "a\n \nb", "\u{feff}a", "a\n\tb", "a\n--- b", "\ta\nb"])
-                .prop_map(str::to_owned),
+            prop::sample::select(vec![
+                "yes",
+                "0777",
+                "1:30",
+                "- a",
+                "a: b",
+                "#x",
+                "a #b",
+                " a",
+                "a\n",
+                "\n",
+                "a\nb",
+                "a\n\n b\n",
+                "x\ty",
+                "\u{85}",
+                "null",
+                "|",
+                "---",
+                "a\r\nb",
+                "...",
+                "<<",
+                "=",
+                "!x",
+                "&a",
+                "*a",
+                "%a",
+                "@a",
+                "`a",
+                "a\n \nb",
+                "\u{feff}a",
+                "a\n\tb",
+                "a\n--- b",
+                "\ta\nb"
+            ])
+            .prop_map(str::to_owned),
         ]
     }
 
@@ -213,7 +253,8 @@ mod tests {
         leaf.prop_recursive(4, 40, 5, |inner| {
             prop_oneof![
                 proptest::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
-                proptest::collection::vec((any_text(), inner), 0..4).prop_map(|entries| Value::Object(entries.into_iter().collect::<Map<_, _>>())),
+                proptest::collection::vec((any_text(), inner), 0..4)
+                    .prop_map(|entries| Value::Object(entries.into_iter().collect::<Map<_, _>>())),
             ]
         })
     }

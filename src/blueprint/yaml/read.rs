@@ -143,7 +143,10 @@ impl Reader {
                 self.budget = left;
                 Ok(())
             }
-            None => Err(Box::new(Problem::error(at, format!("the file has more than {MAX_VALUES} values, aliases expanded")))),
+            None => Err(Box::new(Problem::error(
+                at,
+                format!("the file has more than {MAX_VALUES} values, aliases expanded"),
+            ))),
         }
     }
 
@@ -176,7 +179,8 @@ impl Reader {
         match pending.take() {
             None => {
                 let key = key.or_else(|| node.as_str().map(|text| Key::Text(text.to_owned()))).unwrap_or_else(|| {
-                    self.problems.push(Problem::error(&node.at, format!("a key must be a string, not {}", node.describe())));
+                    self.problems
+                        .push(Problem::error(&node.at, format!("a key must be a string, not {}", node.describe())));
                     Key::Bad
                 });
                 *pending = Some((key, node.at));
@@ -184,7 +188,9 @@ impl Reader {
             Some((Key::Bad, _)) => {}
             Some((Key::Merge, at)) => {
                 if merge.is_some() {
-                    self.problems.push(Problem::error(&at, "the merge key `<<` is there twice").hint("write one `<<` with a list"));
+                    self.problems.push(
+                        Problem::error(&at, "the merge key `<<` is there twice").hint("write one `<<` with a list"),
+                    );
                 } else {
                     *merge = Some((entries.len(), node));
                 }
@@ -208,7 +214,10 @@ impl Reader {
             Content::Mapping(_) => std::slice::from_ref(&merge),
             Content::Sequence(items) if items.iter().all(|item| matches!(item.content, Content::Mapping(_))) => items,
             _ => {
-                let problem = Problem::error(&merge.at, format!("`<<` takes a mapping or a list of mappings, not {}", merge.describe()));
+                let problem = Problem::error(
+                    &merge.at,
+                    format!("`<<` takes a mapping or a list of mappings, not {}", merge.describe()),
+                );
                 self.problems.push(problem);
                 return entries;
             }
@@ -221,7 +230,8 @@ impl Reader {
             match entries.iter().position(|have| have.key == entry.key) {
                 Some(index) if index < before && entries[index].value.to_json() != entry.value.to_json() => {
                     let at = &entries[index].at;
-                    let message = format!("`{}` is also set by the `<<` after it, and readers differ on which wins", entry.key);
+                    let message =
+                        format!("`{}` is also set by the `<<` after it, and readers differ on which wins", entry.key);
                     self.problems.push(Problem::error(at, message).hint("write `<<` first"));
                 }
                 Some(_) => {}
@@ -252,7 +262,8 @@ impl Reader {
             (Some("binary"), _) if self.dialect == Dialect::GoYaml => return self.binary(&text, at),
             // go-yaml reads a scalar with any other tag as a string.
             (_, Some(tag)) if self.dialect == Dialect::Strict && !(tag.handle.is_empty() || tag.suffix.is_empty()) => {
-                self.problems.push(Problem::error(&at, format!("the tag `{tag}` means nothing here")).hint("remove it"));
+                self.problems
+                    .push(Problem::error(&at, format!("the tag `{tag}` means nothing here")).hint("remove it"));
                 Scalar::String
             }
             (_, _) => Scalar::String,
@@ -267,7 +278,10 @@ impl Reader {
                 (Content::Number { number, text }, Some(key))
             }
             Scalar::NotJson => {
-                self.problems.push(Problem::error(&at, "infinity and not-a-number cannot be written as JSON").hint("quote it if it is text"));
+                self.problems.push(
+                    Problem::error(&at, "infinity and not-a-number cannot be written as JSON")
+                        .hint("quote it if it is text"),
+                );
                 (Content::Null, Some(text))
             }
             Scalar::String => (Content::String(text.clone()), Some(text)),
@@ -291,7 +305,10 @@ impl Reader {
     fn binary(&mut self, text: &str, at: Position) -> (Node, Key) {
         use base64::Engine as _;
         let compact: String = text.split_whitespace().collect();
-        let decoded = base64::engine::general_purpose::STANDARD.decode(compact).ok().and_then(|bytes| String::from_utf8(bytes).ok());
+        let decoded = base64::engine::general_purpose::STANDARD
+            .decode(compact)
+            .ok()
+            .and_then(|bytes| String::from_utf8(bytes).ok());
         let text = decoded.unwrap_or_else(|| {
             self.problems.push(Problem::error(&at, "this !!binary value is not base64 of UTF-8 text"));
             String::new()
@@ -306,7 +323,8 @@ fn too_deep(at: &Position) -> Fatal {
 
 fn ambiguous(text: &str, at: &Position) -> Problem {
     // A word is shown; a number might be somebody's literal secret, which no message repeats.
-    let shown = if text.bytes().all(|byte| byte.is_ascii_alphabetic()) { format!("`{text}`") } else { "this number".into() };
+    let shown =
+        if text.bytes().all(|byte| byte.is_ascii_alphabetic()) { format!("`{text}`") } else { "this number".into() };
     Problem::error(at, format!("{shown} is one thing in YAML 1.1 and another in YAML 1.2"))
         .hint("put it in quotes if it is text; else write true, false or a decimal number")
 }
@@ -354,7 +372,8 @@ mod tests {
 
     #[test]
     fn anchors_aliases_and_merges_are_expanded() {
-        let (value, problems) = strict("base: &b {x: 1, y2: 2}\none: *b\ntwo: {<<: *b, x: 3}\nthree: {<<: [{x: 9}, *b]}\n");
+        let (value, problems) =
+            strict("base: &b {x: 1, y2: 2}\none: *b\ntwo: {<<: *b, x: 3}\nthree: {<<: [{x: 9}, *b]}\n");
         assert_eq!(problems, [""; 0]);
         assert_eq!(value["one"], json!({"x": 1, "y2": 2}));
         assert_eq!(value["two"], json!({"x": 3, "y2": 2}));
@@ -364,7 +383,12 @@ mod tests {
     #[test]
     fn a_merge_that_readers_understand_differently_is_refused() {
         let (_, problems) = strict("base: &b {x: 1}\ntwo:\n  x: 3\n  <<: *b\n");
-        assert_eq!(problems, ["f:3:3: error: `x` is also set by the `<<` after it, and readers differ on which wins; hint: write `<<` first"]);
+        assert_eq!(
+            problems,
+            [
+                "f:3:3: error: `x` is also set by the `<<` after it, and readers differ on which wins; hint: write `<<` first"
+            ]
+        );
     }
 
     #[test]
@@ -388,7 +412,9 @@ mod tests {
     fn deep_nesting_is_refused_and_not_a_stack_overflow() {
         for text in ["[".repeat(100_000), "{a: ".repeat(100_000), "- ".repeat(100_000)] {
             let (_, problems) = strict(&text);
-            assert!(problems.last().unwrap().contains("nested deeper") || problems.last().unwrap().contains("malformed"));
+            assert!(
+                problems.last().unwrap().contains("nested deeper") || problems.last().unwrap().contains("malformed")
+            );
         }
     }
 

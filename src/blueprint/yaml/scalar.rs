@@ -93,7 +93,10 @@ fn is_sexagesimal(text: &str) -> bool {
     let last = last.split_once('.').map_or(*last, |(whole, _)| whole);
     digits(first)
         && first.as_bytes()[0].is_ascii_digit()
-        && middle.iter().chain([&last]).all(|part| digits(part) && (part.len() == 1 || part.len() == 2 && **part < *"60"))
+        && middle
+            .iter()
+            .chain([&last])
+            .all(|part| digits(part) && (part.len() == 1 || part.len() == 2 && **part < *"60"))
 }
 
 fn is_special_float(text: &str) -> bool {
@@ -265,7 +268,8 @@ mod tests {
         for text in ["y", "no", "On", "0777", "007", "08", "0o17", "1_000", "0b1", "1:30", "12:30:45", "-0x1f"] {
             assert!(is_ambiguous(text), "{text:?}");
         }
-        for text in ["true", "null", "~", "", "1", "1.5", "0", "0x1f", "1e3", "2027-01-01", "500m", "a:1", "1:99", "::"] {
+        for text in ["true", "null", "~", "", "1", "1.5", "0", "0x1f", "1e3", "2027-01-01", "500m", "a:1", "1:99", "::"]
+        {
             assert!(!is_ambiguous(text), "{text:?}");
         }
     }

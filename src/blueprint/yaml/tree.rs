@@ -55,9 +55,9 @@ impl Node {
             Content::Number { number, .. } => Value::Number(number.clone()),
             Content::String(text) => Value::String(text.clone()),
             Content::Sequence(items) => Value::Array(items.iter().map(Self::to_json).collect()),
-            Content::Mapping(entries) => {
-                Value::Object(entries.iter().map(|entry| (entry.key.clone(), entry.value.to_json())).collect::<Map<_, _>>())
-            }
+            Content::Mapping(entries) => Value::Object(
+                entries.iter().map(|entry| (entry.key.clone(), entry.value.to_json())).collect::<Map<_, _>>(),
+            ),
         }
     }
 
