@@ -379,7 +379,8 @@ fn accepts(schema: &Value, node: &Node) -> bool {
 
 fn expected(schema: &Value) -> String {
     if let Some(format) = schema.get("format").and_then(Value::as_str).and_then(format::find) {
-        let quoted = if types(schema) == ["string"] { "a string: " } else { "" };
+        let types = types(schema);
+        let quoted = if types.contains(&"string") && !types.contains(&"number") { "a string: " } else { "" };
         return format!("{quoted}{}", format.expected);
     }
     let words = allowed_words(schema);

@@ -39,7 +39,7 @@ pub(crate) fn in_values(values: &Node, exempt: &[String]) -> Vec<Problem> {
                 format!("the value `{path}` looks like a secret, and a secret may not be written in a chart's values"),
             )
             .hint(format!(
-                "make a Secret with `secrets:` and name it here; if it is no secret, add `notSecret: [{path}]`"
+                "make a Secret with `secrets:` and name it here; if it is no secret, add `notSecret: [\"{path}\"]`"
             ))
         })
         .collect()

@@ -104,3 +104,136 @@ fn variant_of_mappings<'a>(root: &'a Value, schema: &'a Value) -> &'a Value {
     let object = Value::from("object");
     variants.into_iter().flatten().find(|variant| variant.get("type") == Some(&object)).unwrap_or(schema)
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::{Map, json};
+
+    use super::*;
+    use crate::blueprint::problem::Position;
+
+    fn schema() -> Value {
+        json!({
+            "type": "object",
+            "properties": {
+                "scalar": {"type": "string"},
+                "map": {"type": "object", "additionalProperties": {"type": "string"}},
+                "list": {"type": "array", "items": {"type": "string"}},
+                "named": {
+                    "type": "array",
+                    "x-merge-by": "name",
+                    "items": {"type": "object", "properties": {"name": {"type": "string"}, "a": {"type": "integer"}, "b": {"type": "integer"}}},
+                },
+                "free": {"x-free": true},
+            },
+        })
+    }
+
+    fn tree(value: &Value, file: &str) -> Node {
+        let at = Position::start_of(file);
+        let content = match value {
+            Value::Null => Content::Null,
+            Value::Bool(value) => Content::Bool(*value),
+            Value::Number(number) => Content::Number { number: number.clone(), text: number.to_string() },
+            Value::String(text) => Content::String(text.clone()),
+            Value::Array(items) => Content::Sequence(items.iter().map(|item| tree(item, file)).collect()),
+            Value::Object(map) => Content::Mapping(
+                map.iter()
+                    .map(|(key, value)| Entry { key: key.clone(), at: at.clone(), value: tree(value, file) })
+                    .collect(),
+            ),
+        };
+        Node { at, content }
+    }
+
+    fn merged(values: &[Value]) -> Value {
+        let schema = schema();
+        let trees = values.iter().map(|value| tree(value, "f"));
+        let node = trees.reduce(|base, over| merge(base, over, &schema, &schema)).unwrap();
+        finish(node, &schema, &schema).to_json()
+    }
+
+    #[test]
+    fn mappings_merge_named_items_merge_other_lists_are_replaced_and_null_removes() {
+        let base = json!({"scalar": "x", "map": {"a": "1", "b": "2"}, "list": ["1", "2"], "named": [{"name": "x", "a": 1, "b": 2}, {"name": "y", "a": 1}]});
+        let over = json!({"scalar": null, "map": {"a": null, "c": "3"}, "list": ["9"], "named": [{"name": "z"}, {"name": "x", "a": 5, "b": null}]});
+        assert_eq!(
+            merged(&[base.clone(), over]),
+            json!({"map": {"b": "2", "c": "3"}, "list": ["9"], "named": [{"name": "x", "a": 5}, {"name": "y", "a": 1}, {"name": "z"}]})
+        );
+        assert_eq!(
+            merged(&[base, json!({"named": [{"name": "x", "$patch": "delete"}]})])["named"],
+            json!([{"name": "y", "a": 1}])
+        );
+    }
+
+    #[test]
+    fn a_null_in_free_values_stays() {
+        assert_eq!(
+            merged(&[json!({"free": {"a": 1, "b": 2}}), json!({"free": {"a": null}})]),
+            json!({"free": {"a": null, "b": 2}})
+        );
+    }
+
+    #[test]
+    fn every_value_keeps_the_file_that_set_it() {
+        let schema = schema();
+        let base = tree(&json!({"map": {"a": "1", "b": "2"}, "named": [{"name": "x", "a": 1}]}), "base");
+        let over = tree(&json!({"map": {"a": "9"}, "named": [{"name": "x", "b": 2}]}), "over");
+        let both = merge(base, over, &schema, &schema);
+        let file = |path: &[super::super::path::Step<'_>]| both.find(path).unwrap().at.file.to_string();
+        use super::super::path::steps;
+        assert_eq!(file(steps!["map", "a"]), "over");
+        assert_eq!(file(steps!["map", "b"]), "base");
+        assert_eq!(file(steps!["named", 0, "a"]), "base");
+        assert_eq!(file(steps!["named", 0, "b"]), "over");
+    }
+
+    /// Trees that fit the schema, without null: with it, order matters (removing, then setting).
+    fn fitting() -> impl Strategy<Value = Value> {
+        let word = "[a-c]";
+        let map = proptest::collection::btree_map(word, word.prop_map(Value::from), 0..3);
+        let list = proptest::collection::vec(word.prop_map(Value::from), 0..3);
+        let named = proptest::collection::btree_map(
+            word,
+            proptest::collection::btree_map("[ab]", (0..5i64).prop_map(Value::from), 0..3),
+            0..3,
+        );
+        let options = (
+            proptest::option::of(word.prop_map(Value::from)),
+            proptest::option::of(map.prop_map(|map| Value::Object(map.into_iter().collect()))),
+            proptest::option::of(list.prop_map(Value::from)),
+            proptest::option::of(named.prop_map(|items| {
+                items
+                    .into_iter()
+                    .map(|(name, fields)| {
+                        let mut item: Map<String, Value> = fields.into_iter().collect();
+                        item.insert("name".into(), name.into());
+                        Value::Object(item)
+                    })
+                    .collect::<Value>()
+            })),
+        );
+        options.prop_map(|(scalar, map, list, named)| {
+            let pairs = [("scalar", scalar), ("map", map), ("list", list), ("named", named)];
+            Value::Object(pairs.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value?))).collect())
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_laid_over_changes_nothing(base in fitting()) {
+            prop_assert_eq!(merged(&[base.clone(), json!({})]), base.clone());
+            prop_assert_eq!(merged(&[json!({}), base.clone()]), base.clone());
+            prop_assert_eq!(merged(&[base.clone(), base.clone()]), base);
+        }
+
+        #[test]
+        fn the_grouping_of_overlays_does_not_matter(a in fitting(), b in fitting(), c in fitting()) {
+            let left = merged(&[merged(&[a.clone(), b.clone()]), c.clone()]);
+            let right = merged(&[a, merged(&[b, c])]);
+            prop_assert_eq!(left, right);
+        }
+    }
+}

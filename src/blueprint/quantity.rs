@@ -92,15 +92,15 @@ impl Bytes {
 
 impl fmt::Display for Bytes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (suffix, power) in BINARY.iter().rev() {
-            if self.0 != 0 && self.0.is_multiple_of(1 << power) {
-                return write!(f, "{}{suffix}", self.0 >> power);
-            }
-        }
-        for (suffix, power) in DECIMAL.iter().rev() {
-            if self.0 != 0 && self.0.is_multiple_of(10u64.pow(*power)) {
-                return write!(f, "{}{suffix}", self.0 / 10u64.pow(*power));
-            }
+        let binary = BINARY.iter().rev().map(|(suffix, power)| (*suffix, 1u64 << power));
+        let decimal = DECIMAL.iter().rev().map(|(suffix, power)| (*suffix, 10u64.pow(*power)));
+        // The fewest digits; binary where both have as many.
+        let shortest = binary
+            .chain(decimal)
+            .filter(|(_, factor)| self.0 != 0 && self.0.is_multiple_of(*factor))
+            .min_by_key(|(_, factor)| (self.0 / factor).ilog10());
+        if let Some((suffix, factor)) = shortest {
+            return write!(f, "{}{suffix}", self.0 / factor);
         }
         write!(f, "{}", self.0)
     }

@@ -6,7 +6,9 @@ use super::collect::{Collector, Draft};
 use super::scope::{Scope, Scopes};
 use super::state::{DesiredObject, Origin};
 use crate::blueprint::schema::ObjectSource;
-use crate::blueprint::{Files, Position, Problem, expand, in_manifest, is_glob, join, read_manifests, steps};
+use crate::blueprint::{
+    Files, Position, Problem, expand, in_manifest, is_dns_label, is_dns_subdomain, is_glob, join, read_manifests, steps,
+};
 use crate::id::{Gvk, ObjectId};
 
 struct Raw {
@@ -111,6 +113,32 @@ fn from_files(
     manifests
 }
 
+/// A name that the API server refuses.
+fn bad_name(gvk: &Gvk, name: &str, at: &Position) -> Option<Problem> {
+    let (good, expected) = match (gvk.group.as_str(), gvk.kind.as_str()) {
+        // RBAC names are path segments: `system:node`.
+        ("rbac.authorization.k8s.io", _) => (!name.contains(['/', '%']), "no / and no %"),
+        ("", "Namespace" | "Service") => (is_dns_label(name), "a DNS label"),
+        (_, _) => (is_dns_subdomain(name), "a DNS name in lower case"),
+    };
+    (!good).then(|| {
+        Problem::error(at, format!("`{name}` cannot be the name of a {}: expected {expected}", gvk.group_kind()))
+    })
+}
+
+/// Labels and annotations are strings; YAML 1.1 makes booleans of `on` and `no`, and numbers of digits.
+fn bad_metadata(manifest: &Value, at: &Position) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    for key in ["labels", "annotations"] {
+        let entries = manifest["metadata"][key].as_object();
+        for (name, value) in entries.into_iter().flatten().filter(|(_, value)| !value.is_string()) {
+            let message = format!("metadata.{key}[\"{name}\"] is {value} to a YAML 1.1 reader, and has to be a string");
+            problems.push(Problem::error(at, message).hint("put the value in quotes"));
+        }
+    }
+    problems
+}
+
 /// Checks a manifest's identity and gives it the namespace that it means.
 fn draft(raw: Raw, scopes: &Scopes) -> Result<(Draft, Vec<Problem>), Box<Problem>> {
     let Raw { mut manifest, at, path } = raw;
@@ -130,6 +158,8 @@ fn draft(raw: Raw, scopes: &Scopes) -> Result<(Draft, Vec<Problem>), Box<Problem
     let mut namespace = text(&manifest["metadata"]["namespace"]);
     let mut problems: Vec<Problem> = in_manifest(&manifest, &at).into_iter().collect();
     let gvk = Gvk::new(&api_version, &kind);
+    problems.extend(bad_name(&gvk, &name, &at));
+    problems.extend(bad_metadata(&manifest, &at));
     match (scopes.of(&gvk.group_kind()), &namespace) {
         (Some(Scope::Cluster), Some(written)) => {
             let message = format!("{} has no namespace; `{written}` is ignored", gvk.group_kind());

@@ -4,14 +4,15 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::civil::Date;
 use serde_json::{Value, json};
+use wbk_provider_api::Wanted;
 
 use super::collect::{Built, Collector, Draft};
 use super::namespaces::hard;
 use super::pools::{gpu_resources, wanted};
-use super::state::{Desired, DesiredRelease, Policy, Promises};
+use super::state::{Desired, Policy, Promises};
 use super::{access, charts, gpu, namespaces, raw};
 use crate::blueprint::schema::Blueprint;
-use crate::blueprint::{Files, Loaded, Problem, Problems, Severity, is_expired, rules, steps};
+use crate::blueprint::{Files, Loaded, Problem, Problems, Severity, is_expired, join, rules, steps};
 
 impl Loaded {
     /// What the blueprint means. Reads the files it names and nothing else; `today` ends ignore rules.
@@ -48,13 +49,22 @@ fn build(loaded: &Loaded, files: &dyn Files, today: Date) -> (Desired, Vec<Probl
     problems.extend(homeless(&drafts));
     let desired = Desired {
         name: blueprint.metadata.name.clone(),
-        wanted: wanted(blueprint),
+        wanted: wanted_of(loaded),
         objects: drafts.into_iter().map(|draft| draft.object).collect(),
-        promises: promises(blueprint, &releases),
+        promises: promises(blueprint),
         releases,
         policy: policy(blueprint, today),
     };
     (desired, problems)
+}
+
+/// What the provider is asked for; a kubeconfig is relative to the file that names it, `~/` is left to whoever reads it.
+fn wanted_of(loaded: &Loaded) -> Wanted {
+    let mut wanted = wanted(&loaded.blueprint);
+    if let Some(path) = wanted.cluster.kubeconfig.as_mut().filter(|path| !path.starts_with("~/")) {
+        *path = join(&loaded.at(steps!["cluster", "kubeconfig"]).file, path);
+    }
+    wanted
 }
 
 fn policy(blueprint: &Blueprint, today: Date) -> Policy {
@@ -67,7 +77,7 @@ fn policy(blueprint: &Blueprint, today: Date) -> Policy {
     }
 }
 
-fn promises(blueprint: &Blueprint, _releases: &[DesiredRelease]) -> Promises {
+fn promises(blueprint: &Blueprint) -> Promises {
     let resources = gpu_resources(blueprint);
     let quotas: BTreeMap<String, BTreeMap<String, String>> = blueprint
         .namespaces

@@ -25,7 +25,6 @@ pub use platform::{Blueprint, Chart, ObjectSource, PolicySection, ReclaimPolicy,
 /// The JSON Schema of a blueprint (draft 2020-12).
 pub fn json_schema() -> serde_json::Value {
     let mut schema = schemars::schema_for!(Blueprint).to_value();
-    schema["$id"] = "https://wandb.ai/schemas/wbk-infra/v1/blueprint.json".into();
     schema["title"] = "wbk-infra blueprint".into();
     schema
 }

@@ -26,9 +26,24 @@ fn flatten(node: &Node, manifests: &mut Vec<(Value, Position)>, problems: &mut V
         Content::Mapping(entries) if entries.is_empty() => {}
         Content::Mapping(_) => {
             let is_list = node.get("kind").and_then(Node::as_str).is_some_and(|kind| kind.ends_with("List"));
-            match node.get("items").filter(|_| is_list) {
-                Some(items) => items.items().iter().for_each(|item| flatten(item, manifests, problems)),
-                None => manifests.push((node.to_json(), node.at.clone())),
+            let Some(items) = node.get("items").filter(|_| is_list) else {
+                manifests.push((node.to_json(), node.at.clone()));
+                return;
+            };
+            let before = manifests.len();
+            items.items().iter().for_each(|item| flatten(item, manifests, problems));
+            let list = |key: &str| node.get(key).and_then(Node::as_str);
+            if let (Some(api_version), Some(kind)) =
+                (list("apiVersion"), list("kind").and_then(|kind| kind.strip_suffix("List")))
+                && !kind.is_empty()
+            {
+                // The items of a ConfigMapList, as an API server prints it, need not say what they are.
+                for (manifest, _) in &mut manifests[before..] {
+                    if manifest.get("kind").is_none() {
+                        manifest["kind"] = kind.into();
+                        manifest["apiVersion"] = api_version.into();
+                    }
+                }
             }
         }
         _ => problems.push(Problem::error(&node.at, format!("a manifest is a mapping, not {}", node.describe()))),
@@ -67,6 +82,13 @@ mod tests {
         let manifests = read_manifests(text, "m.yaml").unwrap();
         let seen: Vec<_> = manifests.iter().map(|(value, at)| (value["kind"].clone(), at.line)).collect();
         assert_eq!(seen, [(json!("A"), 4), (json!("B"), 8), (json!("C"), 9)]);
+    }
+
+    #[test]
+    fn items_of_a_typed_list_are_told_their_kind() {
+        let text = "apiVersion: v1\nkind: ConfigMapList\nitems:\n- metadata: {name: a}\n";
+        let manifests = read_manifests(text, "m.yaml").unwrap();
+        assert_eq!(manifests[0].0, json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a"}}));
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Text to positioned trees: events in, documents out, within limits.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use saphyr_parser::{Event, Marker, Parser, ScalarStyle, Tag};
@@ -77,7 +77,7 @@ struct Frame {
 
 enum Open {
     Sequence(Vec<Node>),
-    Mapping { entries: Vec<Entry>, key: Option<(Key, Position)>, merge: Option<(usize, Node)> },
+    Mapping { entries: Vec<Entry>, keys: HashSet<String>, key: Option<(Key, Position)>, merge: Option<(usize, Node)> },
 }
 
 enum Key {
@@ -123,9 +123,11 @@ impl Reader {
                 self.complete(node, Some(key), anchor)
             }
             Event::SequenceStart(anchor, _) => self.open(at, anchor, Open::Sequence(Vec::new())),
-            Event::MappingStart(anchor, _) => {
-                self.open(at, anchor, Open::Mapping { entries: Vec::new(), key: None, merge: None })
-            }
+            Event::MappingStart(anchor, _) => self.open(
+                at,
+                anchor,
+                Open::Mapping { entries: Vec::new(), keys: HashSet::new(), key: None, merge: None },
+            ),
             Event::SequenceEnd | Event::MappingEnd => {
                 let Some(frame) = self.stack.pop() else { return Ok(()) };
                 let content = match frame.open {
@@ -169,12 +171,12 @@ impl Reader {
             self.documents.push(node);
             return Ok(());
         };
-        let (entries, pending, merge) = match &mut frame.open {
+        let (entries, keys, pending, merge) = match &mut frame.open {
             Open::Sequence(items) => {
                 items.push(node);
                 return Ok(());
             }
-            Open::Mapping { entries, key, merge } => (entries, key, merge),
+            Open::Mapping { entries, keys, key, merge } => (entries, keys, key, merge),
         };
         match pending.take() {
             None => {
@@ -195,13 +197,18 @@ impl Reader {
                     *merge = Some((entries.len(), node));
                 }
             }
-            Some((Key::Text(key), at)) => match entries.iter().find(|entry| entry.key == key) {
-                Some(first) => self.problems.push(
-                    Problem::error(&at, format!("duplicate key `{key}`"))
-                        .hint(format!("it is set at {} already; keep one", first.at)),
-                ),
-                None => entries.push(Entry { key, at, value: node }),
-            },
+            Some((Key::Text(key), at)) => {
+                // Looked up in a set: a mapping may have as many keys as the file has bytes.
+                if keys.insert(key.clone()) {
+                    entries.push(Entry { key, at, value: node });
+                } else {
+                    let first = entries.iter().find(|entry| entry.key == key).map_or(&at, |entry| &entry.at);
+                    self.problems.push(
+                        Problem::error(&at, format!("duplicate key `{key}`"))
+                            .hint(format!("it is set at {first} already; keep one")),
+                    );
+                }
+            }
         }
         Ok(())
     }
@@ -222,12 +229,15 @@ impl Reader {
                 return entries;
             }
         };
+        let own: HashMap<&str, usize> =
+            entries.iter().enumerate().map(|(index, entry)| (entry.key.as_str(), index)).collect();
+        let mut seen = HashSet::new();
         let mut merged: Vec<Entry> = Vec::new();
         for entry in sources.iter().flat_map(Node::entries) {
-            if merged.iter().any(|have| have.key == entry.key) {
+            if !seen.insert(entry.key.as_str()) {
                 continue;
             }
-            match entries.iter().position(|have| have.key == entry.key) {
+            match own.get(entry.key.as_str()).copied() {
                 Some(index) if index < before && entries[index].value.to_json() != entry.value.to_json() => {
                     let at = &entries[index].at;
                     let message =

@@ -52,17 +52,12 @@ pub(super) fn go_yaml(text: &str) -> Scalar {
         return Scalar::NotJson;
     }
     match text.as_bytes()[0] {
-        b'.' => {
-            if is_float(text) {
-                float(text)
-            } else {
-                Scalar::String
-            }
-        }
+        // Go's ParseFloat takes an underscore between two digits, and nowhere else.
+        b'.' if underscores_separate_digits(text) && is_float(&text.replace('_', "")) => finite(&text.replace('_', "")),
         b'+' | b'-' | b'0'..=b'9' => {
             let plain = text.replace('_', "");
             match go_int(&plain) {
-                Scalar::String if is_float(&plain) => float(&plain),
+                Scalar::String if is_float(&plain) => finite(&plain),
                 other => other,
             }
         }
@@ -168,14 +163,31 @@ fn decimal(text: &str) -> Scalar {
     }
 }
 
+fn underscores_separate_digits(text: &str) -> bool {
+    let bytes = text.as_bytes();
+    let digit = |index: Option<usize>| index.and_then(|index| bytes.get(index)).is_some_and(u8::is_ascii_digit);
+    (0..bytes.len())
+        .filter(|index| bytes[*index] == b'_')
+        .all(|index| digit(index.checked_sub(1)) && digit(Some(index + 1)))
+}
+
+/// A float as Go's ParseFloat takes it: what is too large is no number.
+fn finite(text: &str) -> Scalar {
+    match float(text) {
+        Scalar::NotJson => Scalar::String,
+        other => other,
+    }
+}
+
 /// A float; a whole one becomes an integer, as it does on its way through Go's JSON encoder and Kubernetes' decoder.
 fn float(text: &str) -> Scalar {
     let Ok(value) = text.parse::<f64>() else { return Scalar::String };
-    // 2^63 as a float is the first value beyond i64.
-    const LIMIT: f64 = 9_223_372_036_854_775_808.0;
-    #[expect(clippy::cast_possible_truncation, reason = "the value is whole and within i64")]
-    if value.fract() == 0.0 && (-LIMIT..LIMIT).contains(&value) {
-        return Scalar::Number((value as i64).into());
+    // 1e21 and above are written with an exponent by Go, which Kubernetes reads as a float; all that fit an i64 are below.
+    if value.fract() == 0.0 {
+        // Both languages print the shortest digits that give the float back, filled with zeros.
+        if let Ok(whole) = format!("{value}").parse::<i64>() {
+            return Scalar::Number(whole.into());
+        }
     }
     Number::from_f64(value).map_or(Scalar::NotJson, Scalar::Number)
 }
@@ -239,6 +251,10 @@ mod tests {
             ("-.INF", Scalar::NotJson),
             (".NaN", Scalar::NotJson),
             ("500m", Scalar::String),
+            ("1e400", Scalar::String),
+            (".77_7", real(0.777)),
+            ("._7", Scalar::String),
+            ("1234567890123456789.0", int(1_234_567_890_123_456_800)),
         ];
         for (text, expected) in table {
             assert_eq!(go_yaml(text), expected, "{text:?}");
