@@ -147,10 +147,10 @@ async fn throttling_is_waited_out() {
     assert_eq!(report.summary().passed, 1, "{report:?}");
 }
 
-#[tokio::test]
-async fn an_interrupt_ends_the_run_with_doubts_and_removes_what_was_made() {
-    let (deleted_tx, mut deleted) = mpsc::unbounded_channel();
-    let (created_tx, mut created) = mpsc::unbounded_channel();
+/// A server on which a sample Job starts and never ends; tells of each creation and deletion.
+fn endless_job() -> (kube::Client, mpsc::UnboundedReceiver<()>, mpsc::UnboundedReceiver<String>) {
+    let (deleted_tx, deleted) = mpsc::unbounded_channel();
+    let (created_tx, created) = mpsc::unbounded_channel();
     let server = client(move |request| {
         let path = request.uri().path().to_owned();
         match (request.method().as_str(), path.as_str()) {
@@ -170,6 +170,28 @@ async fn an_interrupt_ends_the_run_with_doubts_and_removes_what_was_made() {
             _ => answer(StatusCode::OK, &json!({"metadata": {"name": "j"}})),
         }
     });
+    (server, created, deleted)
+}
+
+#[tokio::test]
+async fn a_run_that_is_dropped_still_removes_what_it_made() {
+    let (server, mut created, mut deleted) = endless_job();
+    let desired = platform::desired("jobs");
+    let suite = Suite::derive(&desired).narrow(&["jobs.sample/gpu".into()], &[]).expect("it is there");
+    let cx = CheckContext::new(server, Arc::new(desired), Nodes::Real, quick(), Arc::new(jiff::Timestamp::now));
+    let (_stop, stopped) = watch::channel(false);
+    tokio::select! {
+        _ = suite.run(&cx, None, stopped) => panic!("the Job never ends"),
+        made = created.recv() => made.expect("the Job is created"),
+    }
+    drop(cx);
+    let path = tokio::time::timeout(Duration::from_secs(5), deleted.recv()).await.expect("in time").expect("a path");
+    assert!(path.contains("/jobs/wbk-verify-gpu-"), "{path}");
+}
+
+#[tokio::test]
+async fn an_interrupt_ends_the_run_with_doubts_and_removes_what_was_made() {
+    let (server, mut created, mut deleted) = endless_job();
     let desired = platform::desired("jobs");
     let suite = Suite::derive(&desired).narrow(&["jobs.sample/gpu".into()], &[]).expect("it is there");
     let options = VerifyOptions { sample_deadline: Duration::from_secs(3600), ..quick() };

@@ -174,7 +174,11 @@ async fn each_broken_promise_fails_its_own_check() {
     let class = format!("/apis/scheduling.k8s.io/v1/priorityclasses/{space}-high");
     world.breaks("priorities.exist", "no such", &[("DELETE", class, Value::Null)]).await;
     let crd = format!("/apis/apiextensions.k8s.io/v1/customresourcedefinitions/widgets.{space}.example.org");
-    world.breaks("crds.established", "being deleted", &[("DELETE", crd, Value::Null)]).await;
+    let widget = format!("/apis/{space}.example.org/v1/namespaces/{space}/widgets/sample");
+    let held = json!({"metadata": {"finalizers": ["example.org/held"]}});
+    let harm = [("PATCH", widget.clone(), held), ("DELETE", crd, Value::Null)];
+    world.breaks("crds.established", "being deleted", &harm).await;
+    live::send(&world.client, "PATCH", &widget, &json!({"metadata": {"finalizers": null}})).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

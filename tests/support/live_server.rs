@@ -102,7 +102,7 @@ pub async fn play(client: kube::Client, prefix: String) {
             }
         }
         ticks += 1;
-        if ticks % 25 == 0 {
+        if ticks.is_multiple_of(25) {
             let nodes = send(&client, "GET", "/api/v1/nodes", &Value::Null).await;
             for name in nodes["items"].as_array().into_iter().flatten().filter_map(|n| n["metadata"]["name"].as_str()) {
                 if name.starts_with(&prefix) {
