@@ -11,7 +11,7 @@ pub fn human(report: &DriftReport) -> String {
     let mut out = String::new();
     for (object, items) in report.objects() {
         let bold = Style::new().bold();
-        line(&mut out, format_args!("{bold}{object}{bold:#}"));
+        line(&mut out, format_args!("{bold}{}{bold:#}", safe(object)));
         for item in items {
             let colour = match item.kind {
                 DriftKind::Changed | DriftKind::Taken => AnsiColor::Yellow,
@@ -27,7 +27,7 @@ pub fn human(report: &DriftReport) -> String {
             line(&mut out, format_args!("  {style}{}{style:#} {}{severity}", item.kind.mark(), item.what()));
             let who = item.who_and_when();
             if !who.is_empty() {
-                line(&mut out, format_args!("      {who}"));
+                line(&mut out, format_args!("      {}", safe(&who)));
             }
             if let Some(origin) = &item.origin {
                 line(&mut out, format_args!("      asked for at {origin}"));
@@ -35,10 +35,15 @@ pub fn human(report: &DriftReport) -> String {
         }
     }
     for unseen in &report.unseen {
-        line(&mut out, format_args!("? {}: not looked at: {}", unseen.what, unseen.why));
+        line(&mut out, format_args!("? {}: not looked at: {}", safe(&unseen.what), safe(&unseen.why)));
     }
     line(&mut out, format_args!("{}", report.headline()));
     out
+}
+
+/// Text of a server on one line, without control characters: it may neither break the layout nor steer the terminal.
+fn safe(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 
 fn line(out: &mut String, text: std::fmt::Arguments<'_>) {

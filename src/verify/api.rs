@@ -153,7 +153,8 @@ impl Api {
     async fn pages(&self, path: &str, selectors: &[(&str, &str)], accept: &str) -> Result<Vec<Value>, Trouble> {
         #[derive(Deserialize)]
         struct Page {
-            items: Vec<Value>,
+            /// `null` in an empty list of metadata.
+            items: Option<Vec<Value>>,
             #[serde(default)]
             metadata: PageMeta,
         }
@@ -167,7 +168,7 @@ impl Api {
         loop {
             let query = selectors.iter().copied().chain([("limit", PAGE), ("continue", next.as_str())]);
             let page: Page = self.json("GET", &with_query(path, query), None, accept).await?;
-            items.extend(page.items);
+            items.extend(page.items.unwrap_or_default());
             if page.metadata.next.is_empty() {
                 return Ok(items);
             }

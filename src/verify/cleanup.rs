@@ -41,6 +41,11 @@ impl Litter {
         self.shared.paths().insert(path);
     }
 
+    /// Strikes out an object that its check removed itself.
+    pub(super) fn forget(&self, path: &str) {
+        self.shared.paths().remove(path);
+    }
+
     /// Removes everything noted; what could not be removed stays noted and is returned with the reason.
     pub(super) async fn remove(&self) -> Vec<(String, Trouble)> {
         let paths: Vec<String> = self.shared.paths().iter().cloned().collect();

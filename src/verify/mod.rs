@@ -6,7 +6,7 @@
 
 mod api;
 mod check;
-pub mod checks;
+mod checks;
 mod cleanup;
 mod context;
 mod explain;

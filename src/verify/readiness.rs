@@ -36,8 +36,20 @@ pub(super) fn is_true(object: &Value, kind: &str) -> bool {
     condition(object, kind).is_some_and(|condition| text(condition, "/status") == "True")
 }
 
+/// Says that an object is being deleted, and what it waits for; its conditions stay as they were until it is gone.
+pub(super) fn going(object: &Value) -> Option<String> {
+    let since = object.pointer("/metadata/deletionTimestamp")?.as_str()?;
+    let finalizers = object.pointer("/metadata/finalizers").and_then(Value::as_array);
+    let names: Vec<&str> = finalizers.into_iter().flatten().filter_map(Value::as_str).collect();
+    let held = if names.is_empty() { String::new() } else { format!(", held by {}", names.join(", ")) };
+    Some(format!("it is being deleted since {since}{held}"))
+}
+
 /// Reads a Deployment, StatefulSet or DaemonSet.
 pub(super) fn workload(kind: &str, object: &Value) -> Readiness {
+    if let Some(words) = going(object) {
+        return Readiness::NotReady(words);
+    }
     let (generation, seen) = (number(object, "/metadata/generation"), number(object, "/status/observedGeneration"));
     if seen < generation {
         return Readiness::NotReady(format!("its controller has not seen generation {generation} yet (seen: {seen})"));
@@ -138,6 +150,14 @@ mod tests {
         assert!(!ready("StatefulSet", &object(0, 2)));
         assert!(ready("StatefulSet", &object(1, 2)));
         assert!(ready("StatefulSet", &object(9, 0)));
+    }
+
+    #[test]
+    fn what_is_being_deleted_is_not_ready_whatever_its_status_says() {
+        let object = json!({"metadata": {"deletionTimestamp": "2026-01-01T00:00:00Z", "finalizers": ["a/b"]},
+            "spec": {"replicas": 0}});
+        let words = "it is being deleted since 2026-01-01T00:00:00Z, held by a/b";
+        assert_eq!(workload("Deployment", &object), Readiness::NotReady(words.into()));
     }
 
     #[test]

@@ -13,7 +13,7 @@ use crate::verify::api::Trouble;
 use crate::verify::check::{Check, CheckId, Evidence, Outcome};
 use crate::verify::context::{CheckContext, Nodes};
 use crate::verify::explain::last_event;
-use crate::verify::readiness::{name, text};
+use crate::verify::readiness::{going, name, text};
 
 pub(super) fn derive(desired: &Desired, checks: &mut Vec<Arc<dyn Check>>) {
     for claim in of_kind(desired, "", "PersistentVolumeClaim") {
@@ -61,6 +61,10 @@ impl Bound {
             let evidence = Evidence::new("no such claim", "Bound", format!("GET {path}"));
             return Ok(Outcome::fail(evidence, "wbk-infra apply"));
         };
+        if let Some(words) = going(&claim) {
+            let evidence = Evidence::new(words, "Bound", format!("GET {path}"));
+            return Ok(Outcome::fail(evidence, "its data goes with it; copy it before the pods that hold it end"));
+        }
         if text(&claim, "/status/phase") != "Pending" {
             return Ok(settled_phase(&claim, &format!("GET {path}")));
         }

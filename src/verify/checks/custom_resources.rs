@@ -13,7 +13,7 @@ use crate::desired::{Desired, DesiredObject, Origin};
 use crate::id::Gvk;
 use crate::verify::check::{Check, CheckId, Evidence, Outcome};
 use crate::verify::context::CheckContext;
-use crate::verify::readiness::{condition, is_true, text};
+use crate::verify::readiness::{condition, going, is_true, text};
 
 pub(super) fn derive(desired: &Desired, checks: &mut Vec<Arc<dyn Check>>) {
     for definition in of_kind(desired, "apiextensions.k8s.io", "CustomResourceDefinition") {
@@ -71,13 +71,13 @@ fn judge(found: Option<&Value>, source: &str) -> Outcome {
     let Some(found) = found else {
         return Outcome::fail(Evidence::new("not there", "Established", source), "wbk-infra apply");
     };
-    let faults: Vec<String> = ["NamesAccepted", "Established"]
-        .into_iter()
-        .filter(|kind| !is_true(found, kind))
+    let unmet = ["NamesAccepted", "Established"].into_iter().filter(|kind| !is_true(found, kind));
+    let faults: Vec<String> = unmet
         .map(|kind| match condition(found, kind) {
             Some(found) => format!("not {kind}: {} {}", text(found, "/reason"), text(found, "/message")),
             None => format!("not {kind} yet"),
         })
+        .chain(going(found))
         .collect();
     if faults.is_empty() {
         return Outcome::pass(Evidence::new("Established", "Established", source));

@@ -263,7 +263,7 @@ mod tests {
             "subjects": [{"kind": "ServiceAccount", "name": "s"}, {"kind": "User", "name": "u"},
                 {"kind": "Group", "name": "system:serviceaccounts:other"}]}));
         let own = Account { namespace: "a".into(), name: "s".into() };
-        assert_eq!(accounts(&binding), [own.clone()]);
+        assert_eq!(accounts(&binding), std::slice::from_ref(&own));
         assert!(binds(&binding, &own));
         assert!(binds(&binding, &Account { namespace: "other".into(), name: "x".into() }), "by group");
         assert!(!binds(&binding, &Account { namespace: "a".into(), name: "t".into() }));

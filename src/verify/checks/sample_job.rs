@@ -94,8 +94,10 @@ impl SampleJob {
             Err(trouble) => return Err(trouble),
         }
         let outcome = self.follow(cx, &api, space, &path, began).await?;
-        // Now rather than at the end, so that its GPU is free for the next; what fails here is noted and tried again.
-        let _tried_again_at_the_end = api.delete(&path).await;
+        // Now rather than at the end, so that its GPU is free for the next; what fails here is tried again at the end.
+        if api.delete(&path).await.is_ok() {
+            cx.litter.forget(&path);
+        }
         Ok(outcome)
     }
 

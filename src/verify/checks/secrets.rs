@@ -108,7 +108,9 @@ fn compare(wanted: &BTreeSet<String>, found: Option<&KeysOnly>, source: &str) ->
     };
     match (missing.first(), empty.first()) {
         (None, None) if wanted.is_empty() => Outcome::pass(evidence("it is there".into())),
-        (None, None) => Outcome::pass(evidence(format!("all {} keys, each with a value", wanted.len()))),
+        (None, None) => {
+            Outcome::pass(evidence(format!("there, {} of {} keys with a value", wanted.len(), wanted.len())))
+        }
         (Some(key), _) => Outcome::fail(evidence(format!("no key {key}")), hint),
         (None, Some(key)) => Outcome::fail(evidence(format!("key {key} is empty")), hint),
     }

@@ -69,7 +69,36 @@ fn platform() -> Desired {
 #[test]
 fn every_promise_has_its_check_in_the_order_of_reports() {
     let ids: Vec<String> = derive(&platform()).iter().map(|check| check.id().to_string()).collect();
-    insta::assert_snapshot!(ids.join("\n"), @"");
+    insta::assert_snapshot!(ids.join("\n"), @r"
+    api.ready
+    api.version
+    nodes.ready/a100
+    nodes.marks/a100
+    nodes.ready/system
+    nodes.marks/system
+    gpus.allocatable/a100
+    namespaces.active/jobs
+    priorities.exist/high
+    quota.hard/jobs
+    quota.enforced/jobs
+    limits.defaults/jobs
+    podsecurity.enforced/jobs
+    accounts.exist/jobs/trainer
+    rbac.can/jobs/agent
+    rbac.cannot/jobs/default
+    rbac.cannot/jobs/trainer
+    rbac.cannot/wandb/agent
+    secrets.keys/jobs/hf
+    storage.bound/jobs/datasets
+    crds.established/widgets.example.org
+    crds.served/Widget.v1.example.org
+    releases.deployed/wandb/launch
+    releases.ready/wandb/launch
+    workloads.ready/deployment/jobs/web
+    workloads.ready/daemonset/jobs/agent
+    jobs.sample/a100
+    jobs.sample/system
+    ");
 }
 
 #[test]

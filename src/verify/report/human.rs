@@ -19,7 +19,7 @@ pub fn human(report: &Report) -> String {
         }
     }
     for note in &report.notes {
-        line(&mut out, format_args!("note: {note}"));
+        line(&mut out, format_args!("note: {}", safe(note)));
     }
     let (word, colour) = match report.verdict() {
         Verdict::Pass => ("verified", AnsiColor::Green),
@@ -45,18 +45,24 @@ fn one(out: &mut String, entry: &Entry, wide: usize) {
         Outcome::Inconclusive { reason } => ("?", AnsiColor::Yellow, reason.as_str()),
     };
     let style = colour.on_default();
+    let first = safe(first);
     line(out, format_args!("  {style}{mark:<4}{style:#}  {:<wide$}  {first}", entry.id));
     let indent = " ".repeat(8);
     if let Outcome::Fail { evidence, hint } = &entry.outcome {
-        line(out, format_args!("{indent}wanted: {}", evidence.wanted));
-        line(out, format_args!("{indent}source: {}", evidence.source));
+        line(out, format_args!("{indent}wanted: {}", safe(&evidence.wanted)));
+        line(out, format_args!("{indent}source: {}", safe(&evidence.source)));
         if let Some(at) = entry.origin.as_ref().and_then(|origin| origin.at.as_deref()) {
             line(out, format_args!("{indent}asked for at: {at}"));
         }
         if let Some(hint) = hint {
-            line(out, format_args!("{indent}hint: {hint}"));
+            line(out, format_args!("{indent}hint: {}", safe(hint)));
         }
     }
+}
+
+/// Text of a server on one line, without control characters: it may neither break the layout nor steer the terminal.
+fn safe(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 
 fn line(out: &mut String, text: std::fmt::Arguments<'_>) {

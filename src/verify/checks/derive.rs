@@ -1,0 +1,32 @@
+//! From the desired state to its checks.
+
+use std::sync::Arc;
+
+use super::{
+    api_server, claims, custom_resources, gpus, limits, namespaces, nodes, pod_security, priorities, quota, rbac,
+    releases, sample_job, secrets, service_accounts, workloads,
+};
+use crate::desired::Desired;
+use crate::verify::check::Check;
+
+/// Every check that the desired state gives something to prove, in the order of reports.
+pub(in crate::verify) fn derive(desired: &Desired) -> Vec<Arc<dyn Check>> {
+    let mut checks = Vec::new();
+    api_server::derive(desired, &mut checks);
+    nodes::derive(desired, &mut checks);
+    gpus::derive(desired, &mut checks);
+    namespaces::derive(desired, &mut checks);
+    priorities::derive(desired, &mut checks);
+    quota::derive(desired, &mut checks);
+    limits::derive(desired, &mut checks);
+    pod_security::derive(desired, &mut checks);
+    service_accounts::derive(desired, &mut checks);
+    rbac::derive(desired, &mut checks);
+    secrets::derive(desired, &mut checks);
+    claims::derive(desired, &mut checks);
+    custom_resources::derive(desired, &mut checks);
+    releases::derive(desired, &mut checks);
+    workloads::derive(desired, &mut checks);
+    sample_job::derive(desired, &mut checks);
+    checks
+}
