@@ -213,6 +213,12 @@ impl Helm {
         Ok(Self { settings, version: found, major })
     }
 
+    /// The same helm, listening to another handle.
+    pub fn with_cancel(mut self, cancel: Cancel) -> Self {
+        self.settings.cancel = cancel;
+        self
+    }
+
     /// Its version.
     pub fn version(&self) -> &HelmVersion {
         &self.version
