@@ -1,7 +1,7 @@
 //! Releases on a real API server.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Secret};
@@ -26,7 +26,7 @@ struct World {
     client: kube::Client,
     access: ClusterAccess,
     home: tempfile::TempDir,
-    _cluster: support::Cluster,
+    _cluster: Arc<support::Cluster>,
 }
 
 async fn world() -> World {
@@ -163,8 +163,8 @@ fn merge(value: Value) -> Patch<Value> {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_release_lives_from_install_to_uninstall() {
     let world = world().await;
-    world.namespace("a").await;
-    let id = release("a", "rel");
+    world.namespace("ns-a").await;
+    let id = release("ns-a", "rel");
     assert!(matches!(world.change(&id, &json!({})).await, ReleaseChange::Install { .. }));
     let values = json!({"a": "1st"});
     let made = world.apply(&id, &values, Conflicts::Stop, Wait::HooksOnly).await.unwrap();
@@ -172,10 +172,10 @@ async fn a_release_lives_from_install_to_uninstall() {
     assert_eq!(world.change(&id, &values).await, ReleaseChange::None);
 
     // What helm writes on objects is what our constants say.
-    let map = world.maps("a").get("first").await.unwrap();
+    let map = world.maps("ns-a").get("first").await.unwrap();
     assert_eq!(map.metadata.labels.unwrap()[MANAGED_BY_LABEL], MANAGED_BY_VALUE);
     let annotations = map.metadata.annotations.unwrap();
-    assert_eq!((&*annotations[RELEASE_NAME_ANNOTATION], &*annotations[RELEASE_NAMESPACE_ANNOTATION]), ("rel", "a"));
+    assert_eq!((&*annotations[RELEASE_NAME_ANNOTATION], &*annotations[RELEASE_NAMESPACE_ANNOTATION]), ("rel", "ns-a"));
     let manager = map.metadata.managed_fields.unwrap().remove(0);
     assert!(HELM_FIELD_MANAGERS.contains(&&*manager.manager.unwrap()));
     let operation = if world.helm.major() == Major::V4 { "Apply" } else { "Update" };
@@ -185,7 +185,7 @@ async fn a_release_lives_from_install_to_uninstall() {
     let empty = json!({});
     assert!(matches!(world.change(&id, &empty).await, ReleaseChange::Upgrade { from: 1, .. }));
     assert_eq!(world.apply(&id, &empty, Conflicts::Stop, Wait::HooksOnly).await.unwrap().revision, 2);
-    assert_eq!(world.data("a", "first").await["a"], "one");
+    assert_eq!(world.data("ns-a", "first").await["a"], "one");
 
     assert_eq!(world.helm.status(&world.access, &id).await.unwrap().unwrap().revision, 2);
     let history = world.helm.history(&world.access, &id).await.unwrap();
@@ -193,7 +193,7 @@ async fn a_release_lives_from_install_to_uninstall() {
     assert_eq!(statuses, [(1, ReleaseStatus::Superseded), (2, ReleaseStatus::Deployed)]);
     let back = RollbackOptions { to: 1, conflicts: Conflicts::Take, deadline: Duration::from_secs(120) };
     world.helm.rollback(&world.access, &id, back).await.unwrap();
-    assert_eq!(world.data("a", "first").await["a"], "1st");
+    assert_eq!(world.data("ns-a", "first").await["a"], "1st");
     // A rollback carries the labels of the revision it goes back to, so that the digest is right.
     assert_eq!(world.change(&id, &values).await, ReleaseChange::None);
 
@@ -203,19 +203,19 @@ async fn a_release_lives_from_install_to_uninstall() {
     assert_eq!(world.helm.status(&world.access, &id).await.unwrap(), None);
     assert_eq!(world.helm.history(&world.access, &id).await.unwrap(), []);
     assert!(world.seen(&id).await.is_none());
-    assert!(world.maps("a").get_opt("first").await.unwrap().is_none());
+    assert!(world.maps("ns-a").get_opt("first").await.unwrap().is_none());
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_same_upgrade_mends_what_others_changed() {
     let world = world().await;
-    world.namespace("a").await;
-    let id = release("a", "rel");
+    world.namespace("ns-b").await;
+    let id = release("ns-b", "rel");
     world.apply(&id, &json!({}), Conflicts::Stop, Wait::HooksOnly).await.unwrap();
     let by_hand = PatchParams { field_manager: Some("kubectl-edit".into()), ..PatchParams::default() };
     let edit = json!({"data": {"a": "edited", "b": null, "more": "added"}});
-    world.maps("a").patch("first", &by_hand, &merge(edit)).await.unwrap();
-    world.maps("a").delete("second", &DeleteParams::default()).await.unwrap();
+    world.maps("ns-b").patch("first", &by_hand, &merge(edit)).await.unwrap();
+    world.maps("ns-b").delete("second", &DeleteParams::default()).await.unwrap();
     // Its record says nothing of that.
     assert_eq!(world.change(&id, &json!({})).await, ReleaseChange::None);
 
@@ -226,24 +226,24 @@ async fn the_same_upgrade_mends_what_others_changed() {
         assert!(matches!(world.change(&id, &json!({})).await, ReleaseChange::Upgrade { from: 2, .. }));
     }
     world.apply(&id, &json!({}), Conflicts::Take, Wait::HooksOnly).await.unwrap();
-    let data = world.data("a", "first").await;
+    let data = world.data("ns-b", "first").await;
     assert_eq!((&*data["a"], &*data["b"]), ("one", "two"));
-    assert_eq!(world.data("a", "second").await["c"], "three");
+    assert_eq!(world.data("ns-b", "second").await["c"], "three");
     // What others added is theirs, in every mode.
     assert_eq!(data["more"], "added");
 
     // An upgrade with nothing to mend writes no object.
     let version = |map: ConfigMap| map.metadata.resource_version;
-    let before = version(world.maps("a").get("first").await.unwrap());
+    let before = version(world.maps("ns-b").get("first").await.unwrap());
     world.apply(&id, &json!({}), Conflicts::Take, Wait::HooksOnly).await.unwrap();
-    assert_eq!(version(world.maps("a").get("first").await.unwrap()), before);
+    assert_eq!(version(world.maps("ns-b").get("first").await.unwrap()), before);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_helm_that_died_at_work_is_seen_and_its_release_repaired() {
     let world = world().await;
-    world.namespace("a").await;
-    let id = release("a", "rel");
+    world.namespace("ns-c").await;
+    let id = release("ns-c", "rel");
     let slow = json!({"a": "slow", "deployment": true});
     world.die_at_work(&id, &slow, ReleaseStatus::PendingInstall).await;
     // Helm itself goes no further.
@@ -266,12 +266,12 @@ async fn a_helm_that_died_at_work_is_seen_and_its_release_repaired() {
     };
     let back = RollbackOptions { to, conflicts: Conflicts::Take, deadline: Duration::from_secs(120) };
     world.helm.rollback(&world.access, &id, back).await.unwrap();
-    assert_eq!(world.data("a", "first").await["a"], "slow");
+    assert_eq!(world.data("ns-c", "first").await["a"], "slow");
     world.apply(&id, &json!({}), Conflicts::Take, Wait::HooksOnly).await.unwrap();
     assert_eq!(world.change(&id, &json!({})).await, ReleaseChange::None);
 
     // A first install of other inputs than those wanted now: it is taken away.
-    let other = release("a", "other");
+    let other = release("ns-c", "other");
     world.helm.uninstall(&world.access, &id, Duration::from_secs(120)).await.unwrap();
     world.die_at_work(&other, &slow, ReleaseStatus::PendingInstall).await;
     let change = world.change(&other, &json!({})).await;
@@ -285,8 +285,8 @@ async fn a_helm_that_died_at_work_is_seen_and_its_release_repaired() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_interrupted_upgrade_ends_as_failed_and_is_tried_again() {
     let mut world = world().await;
-    world.namespace("a").await;
-    let id = release("a", "rel");
+    world.namespace("ns-d").await;
+    let id = release("ns-d", "rel");
     let (handle, cancel) = wbk_infra::helm::Cancel::pair();
     let calm = world.helm.clone();
     world.helm = calm.clone().with_cancel(cancel);
@@ -309,16 +309,15 @@ async fn an_interrupted_upgrade_ends_as_failed_and_is_tried_again() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_belongs_to_nobody_is_taken_only_when_asked() {
     let world = world().await;
-    world.namespace("a").await;
-    let id = release("a", "rel");
+    world.namespace("ns-e").await;
+    let id = release("ns-e", "rel");
     let metadata = ObjectMeta { name: Some("first".into()), ..ObjectMeta::default() };
     let data = Some(BTreeMap::from([("a".to_owned(), "theirs".to_owned())]));
     let map = ConfigMap { metadata, data, ..ConfigMap::default() };
-    world.maps("a").create(&PostParams::default(), &map).await.unwrap();
+    world.maps("ns-e").create(&PostParams::default(), &map).await.unwrap();
     let error = world.apply(&id, &json!({}), Conflicts::Take, Wait::HooksOnly).await.unwrap_err();
     assert!(error.hint().unwrap().contains("adopt"), "{error}");
-    assert_eq!(world.data("a", "first").await["a"], "theirs");
-    assert!(Path::new(&world.access.kubeconfig).is_file());
+    assert_eq!(world.data("ns-e", "first").await["a"], "theirs");
 
     let chart = world.chart();
     let inputs = input_digest(&world.desired(&id, &json!({})), &chart.digest);
@@ -331,5 +330,5 @@ async fn what_belongs_to_nobody_is_taken_only_when_asked() {
         deadline: Duration::from_secs(300),
     };
     world.helm.install_or_upgrade(&world.access, &id, &chart, &json!({}), options).await.unwrap();
-    assert_eq!(world.data("a", "first").await["a"], "one");
+    assert_eq!(world.data("ns-e", "first").await["a"], "one");
 }

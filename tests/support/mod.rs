@@ -3,6 +3,7 @@
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 /// The environment variable that names the helm to test with; the whole suite passes with either major.
@@ -54,8 +55,8 @@ pub struct Cluster {
     /// Its kubeconfig.
     pub kubeconfig: PathBuf,
     _etcd: Running,
-    _server: Running,
-    _folder: tempfile::TempDir,
+    server: Mutex<Running>,
+    folder: tempfile::TempDir,
 }
 
 struct Running(Child);
@@ -68,8 +69,21 @@ impl Drop for Running {
     }
 }
 
-/// Starts a control plane. A test that cannot have one fails.
-pub fn cluster() -> Cluster {
+/// A control plane, shared by the tests that run at the same time; each uses namespaces of its own. A test that cannot have
+/// one fails.
+pub fn cluster() -> Arc<Cluster> {
+    static SHARED: Mutex<Weak<Cluster>> = Mutex::new(Weak::new());
+    // A test that failed while it started one left nothing half made in here.
+    let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(cluster) = shared.upgrade() {
+        return cluster;
+    }
+    let cluster = Arc::new(start_cluster());
+    *shared = Arc::downgrade(&cluster);
+    cluster
+}
+
+fn start_cluster() -> Cluster {
     let program = |name: &str| {
         asset(name).unwrap_or_else(|| {
             panic!(
@@ -86,6 +100,7 @@ pub fn cluster() -> Cluster {
     let peer = format!("http://127.0.0.1:{peer}");
     let key = rcgen::KeyPair::generate().unwrap();
     std::fs::write(path("sa.key"), key.serialize_pem()).unwrap();
+    std::fs::write(path("sa.pub"), key.public_key_pem()).unwrap();
     let token = "only-for-this-test-on-loopback";
     std::fs::write(path("tokens.csv"), format!("{token},admin,admin,system:masters\n")).unwrap();
     let etcd = start(
@@ -109,7 +124,7 @@ pub fn cluster() -> Cluster {
             format!("--cert-dir={}", path("certs")),
             format!("--secure-port={secure}"),
             "--bind-address=127.0.0.1".into(),
-            format!("--service-account-key-file={}", path("sa.key")),
+            format!("--service-account-key-file={}", path("sa.pub")),
             format!("--service-account-signing-key-file={}", path("sa.key")),
             "--service-account-issuer=https://kubernetes.default.svc".into(),
             format!("--token-auth-file={}", path("tokens.csv")),
@@ -127,7 +142,7 @@ pub fn cluster() -> Cluster {
         "contexts": [{"name": "test", "context": {"cluster": "test", "user": "test"}}],
     });
     std::fs::write(&kubeconfig, text.to_string()).unwrap();
-    Cluster { kubeconfig, _etcd: etcd, _server: server, _folder: folder }
+    Cluster { kubeconfig, _etcd: etcd, server: Mutex::new(server), folder }
 }
 
 impl Cluster {
@@ -141,10 +156,21 @@ impl Cluster {
             let request = http::Request::get("/readyz").body(Vec::new()).unwrap();
             match client.request_text(request).await {
                 Ok(_) => return client,
-                Err(error) if begun.elapsed() > READY_DEADLINE => panic!("the control plane is not ready: {error}"),
+                Err(error) if begun.elapsed() > READY_DEADLINE || self.ended() => {
+                    let log = std::fs::read_to_string(self.folder.path().join("server.log")).unwrap_or_default();
+                    let tail = log.lines().rev().take(5).collect::<Vec<_>>().join("\n");
+                    panic!("the control plane is not ready: {error}\n{tail}")
+                }
                 Err(_) => tokio::time::sleep(Duration::from_millis(100)).await,
             }
         }
+    }
+}
+
+impl Cluster {
+    fn ended(&self) -> bool {
+        let mut server = self.server.lock().unwrap_or_else(PoisonError::into_inner);
+        matches!(server.0.try_wait(), Ok(Some(_)))
     }
 }
 
