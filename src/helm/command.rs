@@ -22,8 +22,8 @@ const STDOUT_LIMIT: usize = 64 << 20;
 const STDERR_LIMIT: usize = 64 << 10;
 /// Lines of standard error that an error carries.
 const STDERR_LINES: usize = 20;
-/// How long `helm version` may take. It reads nothing and takes 50 ms; a cold disk with a 60 MB program and a busy machine
-/// were seen to need 3 s.
+/// How long `helm version` may take. It reads nothing and takes 50 ms on an idle machine; the rest is for a cold disk, a program of
+/// 60 MB (140 MB as part of our multi-call binary) and a machine that is busy.
 const VERSION_DEADLINE: Duration = Duration::from_secs(30);
 
 /// How a caller tells running helms to stop.
@@ -213,6 +213,12 @@ impl Helm {
         Ok(Self { settings, version: found, major })
     }
 
+    /// The same helm, listening to another handle.
+    pub fn with_cancel(mut self, cancel: Cancel) -> Self {
+        self.settings.cancel = cancel;
+        self
+    }
+
     /// Its version.
     pub fn version(&self) -> &HelmVersion {
         &self.version
@@ -355,7 +361,7 @@ fn command(settings: &HelmSettings, call: &Call<'_>) -> Command {
         .env("HELM_CACHE_HOME", call.cache.unwrap_or(&settings.home.join("cache")))
         .env("HELM_CONFIG_HOME", settings.home.join("config"))
         .env("HELM_DATA_HOME", settings.home.join("data"))
-        // Helm 3.18 and older read plugins' manifests at every start.
+        // A plugin can be a downloader or a post-renderer, and so change what is installed.
         .env("HELM_NO_PLUGINS", "1")
         // The records this tool looks for.
         .env("HELM_DRIVER", "secret")

@@ -20,7 +20,7 @@ use crate::id::{Digest, ReleaseId};
 /// megabytes of etcd.
 const HISTORY: &str = "10";
 /// What helm's own timeout is shorter by than ours, so that it gives up first, says why, and writes "failed" in its record.
-/// Giving up took real helms under a second; the rest is for a slow API server.
+/// Writing that took an interrupted helm 0.2 s; the rest is for a slow API server.
 const MARGIN: Duration = Duration::from_secs(10);
 
 /// Whether helm waits for what it applied.

@@ -188,6 +188,9 @@ impl Helm {
         let printed = match self.run(call).await {
             Ok(printed) => printed,
             Err(HelmError::Failed { stderr, .. }) => {
+                // Advice about a flag that the reader of this error has no way to give.
+                let useful = |line: &&str| !line.starts_with("Use --debug flag");
+                let stderr = stderr.lines().filter(useful).collect::<Vec<_>>().join("\n");
                 return Err(HelmError::Render { chart: chart.clone(), at: position(&stderr), stderr });
             }
             Err(error) => return Err(error),

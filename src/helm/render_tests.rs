@@ -147,13 +147,25 @@ fn definition_files_are_those_of_crds_folders() {
 
 #[test]
 fn the_position_is_found_in_what_helm_says() {
-    // Captured from helm 4.2.4 and 3.22.0, which say the same.
-    let said = r#"Error: execution error at (bad/templates/cm.yaml:6:8): needs a value"#;
-    assert_eq!(position(said).as_deref(), Some("bad/templates/cm.yaml:6:8"));
-    let said = r#"Error: template: bad/templates/cm.yaml:5:12: executing "bad/templates/cm.yaml" at <.Values.a.b>: nil pointer"#;
-    assert_eq!(position(said).as_deref(), Some("bad/templates/cm.yaml:5:12"));
-    let said = "Error: YAML parse error on bad/templates/cm.yaml: error converting YAML to JSON: yaml: line 4";
-    assert_eq!(position(said).as_deref(), Some("bad/templates/cm.yaml"));
+    // Captured from helm 4.2.4 and 3.22.0.
+    for (said, at) in [
+        ("Error: execution error at (bad/templates/cm.yaml:6:8): needs a value", "bad/templates/cm.yaml:6:8"),
+        (
+            "Error: bad/templates/cm.yaml:5:15\n  executing \"bad/templates/cm.yaml\" at <.Values.a.b>:\n    nil pointer evaluating interface {}.b",
+            "bad/templates/cm.yaml:5:15",
+        ),
+        (
+            "Error: template: bad/templates/cm.yaml:5:15: executing \"bad/templates/cm.yaml\" at <.Values.a.b>: nil pointer evaluating interface {}.b",
+            "bad/templates/cm.yaml:5:15",
+        ),
+        ("Error: parse error at (bad/templates/cm.yaml:5): function \"nosuch\" not defined", "bad/templates/cm.yaml:5"),
+        (
+            "Error: YAML parse error on bad/templates/cm.yaml: error converting YAML to JSON: yaml: line 3: mapping values",
+            "bad/templates/cm.yaml",
+        ),
+    ] {
+        assert_eq!(position(said).as_deref(), Some(at), "{said}");
+    }
     assert_eq!(position("Error: Chart.yaml file is missing"), None);
 }
 
