@@ -59,8 +59,11 @@ async fn jobs_run_and_finish_and_gpus_are_there_while_their_plugin_is() -> Resul
     assert_eq!((info.os_image.as_str(), info.kubelet_version.as_str()), ("simulated", "v1.36.3"));
 
     // A Job finishes, another fails with its exit code.
-    create(&jobs, job("good", json!({"spec": {"restartPolicy": "Never", "containers": [{"name": "c", "image": "i"}]}})))
-        .await?;
+    create(
+        &jobs,
+        job("good", json!({"spec": {"restartPolicy": "Never", "containers": [{"name": "c", "image": "i"}]}})),
+    )
+    .await?;
     let annotations = json!({"wbk-infra/simulate-exit-code": "3", "wbk-infra/simulate-duration": "100ms"});
     create(
         &jobs,
@@ -138,9 +141,11 @@ async fn jobs_run_and_finish_and_gpus_are_there_while_their_plugin_is() -> Resul
     create(&pods, failing).await?;
     eventually("the pod to wait with its reason", async || {
         let pod = pods.get("stuck").await?;
-        let waiting = pod.status.iter().flat_map(|status| status.container_statuses.iter().flatten()).find_map(
-            |status| status.state.as_ref()?.waiting.as_ref()?.reason.clone(),
-        );
+        let waiting = pod
+            .status
+            .iter()
+            .flat_map(|status| status.container_statuses.iter().flatten())
+            .find_map(|status| status.state.as_ref()?.waiting.as_ref()?.reason.clone());
         Ok(waiting.filter(|reason| reason == "ImagePullBackOff").map(drop))
     })
     .await?;

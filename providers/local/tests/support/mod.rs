@@ -60,8 +60,7 @@ impl Rig {
 
     pub async fn client(&self, name: &str) -> Result<kube::Client> {
         let access = self.clusters().access(name)?;
-        let options =
-            kube::config::KubeConfigOptions { context: Some(access.context.clone()), ..Default::default() };
+        let options = kube::config::KubeConfigOptions { context: Some(access.context.clone()), ..Default::default() };
         let mut config = kube::Config::from_custom_kubeconfig(access.kubeconfig, &options).await?;
         config.proxy_url = None;
         Ok(kube::Client::try_from(config)?)
