@@ -96,6 +96,20 @@ pub(super) fn publish(
     std::fs::rename(staging, target).map_err(LocalError::file("move into place", target))
 }
 
+/// Removes what a process that was killed left half made; called by whoever holds the lock, so nobody works there.
+pub(super) fn sweep(settings: &Settings) -> Result<(), LocalError> {
+    for kind in ["built", "downloaded"] {
+        // A directory that is not there has nothing in it.
+        for entry in std::fs::read_dir(root(settings).join(kind)).into_iter().flatten().flatten() {
+            // tempfile's prefix; finished directories begin with what is in them.
+            if entry.file_name().to_string_lossy().starts_with(".tmp") {
+                files::remove_dir(&entry.path())?;
+            }
+        }
+    }
+    Ok(())
+}
+
 /// The digest of a file, in hexadecimal.
 pub(super) fn sha256_of(path: &Path) -> Result<String, LocalError> {
     let mut file = std::fs::File::open(path).map_err(LocalError::file("read", path))?;

@@ -39,6 +39,7 @@ pub fn provide_pinned(
     // Whoever comes second finds in the cache what the first has made.
     let lock = cache::root(settings).join("lock");
     let _held = files::lock(&lock, || sink(AssetEvent::WaitsForOther))?;
+    cache::sweep(settings)?;
     search.look(programs, &mut found);
     let mut tried = Vec::new();
     search.download(programs, &mut found, &mut tried)?;
@@ -144,11 +145,6 @@ pub(super) fn find(settings: &Settings, pins: &Pins, build: &Build, program: Pro
 
 fn given(settings: &Settings, program: Program) -> Option<Found> {
     let path = settings.assets_dir.as_ref()?.join(program.name());
-    settings::is_executable(&path).then(|| Found {
-        program,
-        version: None,
-        path,
-        source: Source::Given,
-        verified: None,
-    })
+    let found = Found { program, version: None, path, source: Source::Given, verified: None };
+    settings::is_executable(&found.path).then_some(found)
 }

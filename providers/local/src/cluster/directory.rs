@@ -87,10 +87,14 @@ impl Directory {
         Ok(())
     }
 
+    /// What a removal that was interrupted left.
+    pub(crate) fn doomed(&self) -> PathBuf {
+        self.path.with_file_name(format!("{DOOMED}{}", self.name))
+    }
+
     /// Removes it. It is renamed first, so that one that is half removed is not taken for a cluster.
     pub(crate) fn remove(&self) -> Result<(), LocalError> {
-        let parent = self.path.parent().unwrap_or(&self.path);
-        let doomed = parent.join(format!("{DOOMED}{}", self.name));
+        let doomed = self.doomed();
         files::remove_dir(&doomed)?;
         if self.exists() {
             std::fs::rename(&self.path, &doomed).map_err(LocalError::file("remove", &self.path))?;

@@ -152,9 +152,10 @@ impl Clusters {
                 left.push((format!("process {component} (pid {})", process.pid), format!("kill {}", process.pid)));
             }
         }
-        if directory.exists() {
-            let path = directory.path().display();
-            left.push((format!("directory {path}"), format!("wbk-infra local delete {name}")));
+        for path in [directory.path().to_path_buf(), directory.doomed()] {
+            if path.exists() {
+                left.push((format!("directory {}", path.display()), format!("wbk-infra local delete {name}")));
+            }
         }
         Ok(left)
     }

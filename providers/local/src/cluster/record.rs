@@ -33,8 +33,14 @@ pub(crate) struct Ports {
 
 impl Record {
     pub(crate) fn new(minor: &str, audit: bool) -> Result<Self, LocalError> {
-        let created = jiff::Timestamp::now();
-        Ok(Self { id: new_id(created), created, minor: minor.into(), version: None, ports: Ports::free()?, audit })
+        Ok(Self {
+            id: format!("{:016x}", random()),
+            created: jiff::Timestamp::now(),
+            minor: minor.into(),
+            version: None,
+            ports: Ports::free()?,
+            audit,
+        })
     }
 
     /// What was written; `None` where nothing was, or nothing whole.
@@ -56,12 +62,21 @@ impl Record {
 }
 
 impl Ports {
+    /// Two free ports below those that systems give to outgoing connections (32768 and up): a client that tries again
+    /// and again to reach a server that is down would otherwise be given the server's own port.
     pub(crate) fn free() -> Result<Self, LocalError> {
-        // Held together, so that they differ.
-        let (first, second) = (listen(0)?, listen(0)?);
-        let port = |listener: &TcpListener| listener.local_addr().map(|address| address.port());
-        let failed = |source| LocalError::File { verb: "find a free port of", path: "127.0.0.1".into(), source };
-        Ok(Self { etcd: port(&first).map_err(failed)?, api_server: port(&second).map_err(failed)? })
+        const FIRST: u16 = 16_384;
+        const COUNT: u16 = 16_384;
+        let start = u16::try_from(random() % u64::from(COUNT)).expect("less than COUNT");
+        let mut free = (0..COUNT).map(|step| FIRST + (start + step) % COUNT).filter(|port| is_free(*port));
+        match (free.next(), free.next()) {
+            (Some(etcd), Some(api_server)) => Ok(Self { etcd, api_server }),
+            _ => Err(LocalError::File {
+                verb: "find a free port of",
+                path: "127.0.0.1".into(),
+                source: std::io::ErrorKind::AddrInUse.into(),
+            }),
+        }
     }
 }
 
@@ -78,11 +93,8 @@ fn listen(port: u16) -> Result<TcpListener, LocalError> {
     })
 }
 
-/// Unique enough to tell two clusters of one name apart: time, process and the randomness of std's hasher.
-fn new_id(created: jiff::Timestamp) -> String {
-    use std::hash::{BuildHasher as _, Hasher as _};
-    let mut hasher = std::hash::RandomState::new().build_hasher();
-    hasher.write_i128(created.as_nanosecond());
-    hasher.write_u32(std::process::id());
-    format!("{:016x}", hasher.finish())
+/// The randomness of std's hasher: enough to tell two clusters of one name apart, and not for secrets.
+fn random() -> u64 {
+    use std::hash::BuildHasher as _;
+    std::hash::RandomState::new().hash_one((jiff::Timestamp::now().as_nanosecond(), std::process::id()))
 }

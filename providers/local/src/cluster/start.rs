@@ -16,6 +16,8 @@ use crate::{LocalError, Settings, files, simulator};
 
 /// Ready after 3 s on an idle machine with two cores; the rest is for busy ones.
 const READY: Duration = Duration::from_secs(180);
+/// A killed process gave its port back within 0.1 s; a port that somebody else took costs this once.
+const GIVEN_BACK: Duration = Duration::from_secs(2);
 /// Attempts with other ports, where somebody took ours between choosing and listening.
 const ATTEMPTS: usize = 4;
 /// Lines of a log that an error shows.
@@ -89,6 +91,18 @@ async fn programs(
     work.await.map_err(|_| LocalError::Task { what: "finds the control plane's programs" })?
 }
 
+/// Whether a port is free now or shortly: a process that was killed counts as dead before the last of its threads has
+/// given its sockets back.
+async fn becomes_free(port: u16) -> bool {
+    let wait = Wait::new("a port to be free", GIVEN_BACK);
+    while !is_free(port) {
+        if wait.again().await.is_err() {
+            return false;
+        }
+    }
+    true
+}
+
 struct Starting<'a> {
     settings: &'a Settings,
     directory: &'a Directory,
@@ -123,11 +137,11 @@ impl Starting<'_> {
     async fn ports(&self, record: &mut Record) -> Result<(), LocalError> {
         let lives = |component| process::find(self.directory, component).is_some();
         let fresh = Ports::free()?;
-        if !lives(Component::Etcd) && !is_free(record.ports.etcd) {
+        if !lives(Component::Etcd) && !becomes_free(record.ports.etcd).await {
             record.ports.etcd = fresh.etcd;
             stop::end(self.directory, &[Component::ApiServer], self.progress).await?;
         }
-        if !lives(Component::ApiServer) && !is_free(record.ports.api_server) {
+        if !lives(Component::ApiServer) && !becomes_free(record.ports.api_server).await {
             record.ports.api_server = fresh.api_server;
             let users = [Component::Scheduler, Component::ControllerManager, Component::Simulator];
             stop::end(self.directory, &users, self.progress).await?;
