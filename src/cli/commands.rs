@@ -91,10 +91,10 @@ impl Session<'_> {
         exit_code: bool,
     ) -> Result<Exit, Failure> {
         let files = files(blueprint)?;
-        let written = read(&files)?;
-        let situation = self.look(&written.desired, Purpose::Apply).await?;
-        let made = plan(&written.desired, &situation.sight.live, &situation.operations, &options(decisions));
-        self.show_plan(&made, situation.simulated(&written.desired))?;
+        let desired = read(&files)?;
+        let situation = self.look(&desired, Purpose::Apply).await?;
+        let made = plan(&desired, &situation.sight.live, &situation.operations, &options(decisions));
+        self.show_plan(&made, situation.simulated(&desired))?;
         let pending = !made.is_empty();
         let blocked = made.is_blocked();
         if let Some(path) = save {
@@ -123,10 +123,10 @@ impl Session<'_> {
         {
             return self.apply_saved(saved, checks, verify).await;
         }
-        let written = read(&files)?;
-        let situation = self.look(&written.desired, Purpose::Apply).await?;
-        let made = plan(&written.desired, &situation.sight.live, &situation.operations, &options(decisions));
-        let simulated = situation.simulated(&written.desired);
+        let desired = read(&files)?;
+        let situation = self.look(&desired, Purpose::Apply).await?;
+        let made = plan(&desired, &situation.sight.live, &situation.operations, &options(decisions));
+        let simulated = situation.simulated(&desired);
         if self.global.output == Output::Human {
             self.show_plan(&made, simulated)?;
         }
@@ -139,7 +139,7 @@ impl Session<'_> {
         if let Some(exit) = stopped {
             return Ok(exit);
         }
-        self.finish(&written.desired, &options(decisions), checks, verify).await
+        self.finish(&desired, &options(decisions), checks, verify).await
     }
 
     /// After an apply: nothing is left to do, and the promises hold.
@@ -218,8 +218,8 @@ impl Session<'_> {
             );
             return Ok(Exit::Done);
         }
-        let written = read(&files)?;
-        self.finish(&written.desired, &PlanOptions::default(), checks, verify).await
+        let desired = read(&files)?;
+        self.finish(&desired, &PlanOptions::default(), checks, verify).await
     }
 
     /// Whether the user agrees: asked where somebody can answer, and where the plan costs or disturbs anybody.
@@ -357,19 +357,19 @@ impl Session<'_> {
 
     /// `verify`.
     pub async fn verify(&self, blueprint: &BlueprintArgs, checks: &CheckArgs, list: bool) -> Result<Exit, Failure> {
-        let written = read(&files(blueprint)?)?;
+        let desired = read(&files(blueprint)?)?;
         if list {
-            for id in Suite::derive(&written.desired).ids() {
+            for id in Suite::derive(&desired).ids() {
                 out(id.as_str());
             }
             return Ok(Exit::Done);
         }
-        let provider = situation::provider(&written.desired, self.environment, self.global)?;
-        let connection = situation::reach(&*provider, &written.desired, self.global).await.map_err(|why| {
-            let error = anyhow::anyhow!("reach the cluster of {}: {}", written.desired.name, why.0);
+        let provider = situation::provider(&desired, self.environment, self.global)?;
+        let connection = situation::reach(&*provider, &desired, self.global).await.map_err(|why| {
+            let error = anyhow::anyhow!("reach the cluster of {}: {}", desired.name, why.0);
             Failure { error, hint: Some("start it, or apply the blueprint first".into()), exit: Exit::Inconclusive }
         })?;
-        let report = self.check(&written.desired, &connection, checks).await?;
+        let report = self.check(&desired, &connection, checks).await?;
         self.show_checks(&report)
     }
 
@@ -435,12 +435,12 @@ impl Session<'_> {
 
     /// `drift`.
     pub async fn drift(&self, blueprint: &BlueprintArgs, watch: bool, interval: u64) -> Result<Exit, Failure> {
-        let written = read(&files(blueprint)?)?;
+        let desired = read(&files(blueprint)?)?;
         let mut stop = stop_on_interrupt();
         let mut known: std::collections::BTreeSet<String> = std::collections::BTreeSet::new();
         let mut first = true;
         loop {
-            let (report, pending) = self.look_for_drift(&written.desired).await?;
+            let (report, pending) = self.look_for_drift(&desired).await?;
             let exit = match report.exit_code() {
                 0 => Exit::Done,
                 6 => Exit::Inconclusive,
@@ -522,8 +522,8 @@ impl Session<'_> {
         decisions: &DecisionArgs,
         yes: bool,
     ) -> Result<Exit, Failure> {
-        let written = read(&files(blueprint)?)?;
-        let desired = &written.desired;
+        let desired = read(&files(blueprint)?)?;
+        let desired = &desired;
         let situation = self.look(desired, Purpose::Destroy).await?;
         let made = destroy(desired, &situation.sight.live, &situation.operations, &options(decisions));
         let simulated = situation.simulated(desired);
@@ -578,11 +578,11 @@ impl Session<'_> {
 
     /// `status`.
     pub async fn status(&self, blueprint: &BlueprintArgs) -> Result<Exit, Failure> {
-        let written = read(&files(blueprint)?)?;
-        let situation = self.look(&written.desired, Purpose::Apply).await?;
-        let made = plan(&written.desired, &situation.sight.live, &situation.operations, &PlanOptions::default());
-        let pods = super::status::pods(&situation, &written.desired).await;
-        let status = super::status::Status::of(&written.desired, &situation, &made, pods);
+        let desired = read(&files(blueprint)?)?;
+        let situation = self.look(&desired, Purpose::Apply).await?;
+        let made = plan(&desired, &situation.sight.live, &situation.operations, &PlanOptions::default());
+        let pods = super::status::pods(&situation, &desired).await;
+        let status = super::status::Status::of(&desired, &situation, &made, pods);
         match self.global.output {
             Output::Human => out(&status.human()),
             Output::Json => out(&serde_json::to_string_pretty(&status)?),

@@ -36,8 +36,8 @@ impl Finding {
 
 /// Looks at everything, or at what a blueprint needs.
 pub async fn doctor(context: &Session<'_>, blueprint: Option<&Path>) -> Result<Exit, Failure> {
-    let written = blueprint.map(|file| read(&[file.to_owned()])).transpose()?;
-    let kind = written.as_ref().map(|written| written.desired.wanted.cluster.provider);
+    let desired = blueprint.map(|file| read(&[file.to_owned()])).transpose()?;
+    let kind = desired.as_ref().map(|desired| desired.wanted.cluster.provider);
     let mut findings = folders(context);
     if kind.is_none_or(|kind| kind == ProviderKind::Local) {
         findings.extend(programs(context));
@@ -45,16 +45,16 @@ pub async fn doctor(context: &Session<'_>, blueprint: Option<&Path>) -> Result<E
     if kind.is_none_or(|kind| kind == ProviderKind::Existing) {
         findings.extend(kubeconfigs(context));
     }
-    if let Some(written) = &written {
-        let provider = situation::provider(&written.desired, context.environment, context.global)?;
-        findings.push(match situation::reach(&*provider, &written.desired, context.global).await {
+    if let Some(desired) = &desired {
+        let provider = situation::provider(&desired, context.environment, context.global)?;
+        findings.push(match situation::reach(&*provider, &desired, context.global).await {
             Ok(connection) => Finding::good("cluster", format!("the context {} answers", connection.access.context)),
             Err(why) if kind == Some(ProviderKind::Local) => {
                 Finding::good("cluster", format!("the local cluster does not run yet ({}); apply starts it", why.0))
             }
             Err(why) => Finding::bad("cluster", why.0, "mend the kubeconfig or reach the cluster, then ask again"),
         });
-        match super::secrets::resolve(written.desired.objects.iter(), context.environment, None).await {
+        match super::secrets::resolve(desired.objects.iter(), context.environment, None).await {
             Ok(_) => findings.push(Finding::good("secrets", "every reference gives a value")),
             Err(errors) => {
                 findings.extend(
@@ -64,7 +64,7 @@ pub async fn doctor(context: &Session<'_>, blueprint: Option<&Path>) -> Result<E
                 );
             }
         }
-        if !written.desired.releases.is_empty() {
+        if !desired.releases.is_empty() {
             findings.push(match super::releases::find_helm(context.environment, context.global, &|_| {}).await {
                 Ok(helm) => Finding::good("helm", format!("{} is {}", helm.program().display(), helm.version())),
                 Err(failure) => Finding::bad(

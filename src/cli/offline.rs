@@ -27,10 +27,10 @@ pub fn lint(blueprint: &BlueprintArgs, global: &Global) -> Result<Exit, Failure>
 
 /// `render`.
 pub fn render(blueprint: &BlueprintArgs, global: &Global) -> Result<Exit, Failure> {
-    let written = read(&files(blueprint)?)?;
+    let desired = read(&files(blueprint)?)?;
     match global.output {
-        Output::Human | Output::Yaml => out(&written.desired.render_yaml()),
-        Output::Json => out(&written.desired.render_json()),
+        Output::Human | Output::Yaml => out(&desired.render_yaml()),
+        Output::Json => out(&desired.render_json()),
         other @ (Output::Markdown | Output::Sarif | Output::Ctrf | Output::Junit) => {
             return Err(unfit("render", other));
         }

@@ -23,22 +23,13 @@ use crate::{
     live::{ClusterState, Memory, Observer, Reach, SecretValues, Sight, World},
 };
 
-/// A blueprint, read and resolved.
-pub struct Written {
-    /// As it was read.
-    pub loaded: Loaded,
-    /// What it means.
-    pub desired: Desired,
-}
-
 /// Reads and resolves blueprint and overlays.
 ///
 /// # Errors
 /// Every problem of the files at once, with positions.
-pub fn read(files: &[PathBuf]) -> Result<Written, Failure> {
+pub fn read(files: &[PathBuf]) -> Result<Desired, Failure> {
     let loaded = read_only(files)?;
-    let desired = loaded.resolve(&DiskFiles, today()).map_err(|problems| problems_failure(&problems))?;
-    Ok(Written { loaded, desired })
+    loaded.resolve(&DiskFiles, today()).map_err(|problems| problems_failure(&problems))
 }
 
 /// Reads blueprint and overlays without resolving them.

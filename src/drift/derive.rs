@@ -184,16 +184,19 @@ fn changed_fields(
 
 /// A plan's diff goes from what is there to what is wanted; drift is told the other way.
 fn field_item(object: &DesiredObject, field: &FieldDiff, who: Who) -> DriftItem {
-    let kind = match (&field.old, &field.new) {
-        (None, Some(_)) => DriftKind::Removed,
-        (Some(_), None) => DriftKind::Added,
-        _ => DriftKind::Changed,
-    };
     DriftItem {
         old: field.new.clone(),
         new: field.old.clone(),
         origin: object.origin.at.clone(),
-        ..item(&object.id.to_string(), Some(field.path.clone()), kind, Severity::Warning, who)
+        ..item(&object.id.to_string(), Some(field.path.clone()), kind_of(field), Severity::Warning, who)
+    }
+}
+
+fn kind_of(field: &FieldDiff) -> DriftKind {
+    match (&field.old, &field.new) {
+        (None, Some(_)) => DriftKind::Removed,
+        (Some(_), None) => DriftKind::Added,
+        (Some(_), Some(_)) | (None, None) => DriftKind::Changed,
     }
 }
 
@@ -299,7 +302,7 @@ fn provider(live: &Live, around: &Surroundings<'_>, moved: &mut Moved) {
                     moved.items.push(DriftItem {
                         old: field.new.clone(),
                         new: field.old.clone(),
-                        ..item(&name, Some(field.path.clone()), DriftKind::Changed, Severity::Warning, None)
+                        ..item(&name, Some(field.path.clone()), kind_of(field), Severity::Warning, None)
                     });
                 }
             }

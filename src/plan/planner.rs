@@ -700,8 +700,49 @@ impl<'a> Draft<'a> {
         }
     }
 
+    /// A namespace takes all that is in it with it, and a definition all its custom resources: where something in them is
+    /// kept, or could not be seen, they are kept too.
+    fn keep_what_holds_data(&mut self) {
+        let kept: Vec<NotPlanned> = self
+            .not_planned
+            .iter()
+            .filter(|entry| {
+                matches!(entry.why, WhyNot::Protected | WhyNot::Unseen | WhyNot::Blocked | WhyNot::OverBudget)
+            })
+            .cloned()
+            .collect();
+        let doomed: Vec<(StepId, ObjectId)> = self
+            .steps
+            .values()
+            .filter(|step| step.action == Action::Delete)
+            .filter_map(|step| match &step.target {
+                Target::Object(id) => Some((step.id.clone(), id.clone())),
+                Target::Cluster(_) | Target::NodePool(_) | Target::Release(_) => None,
+            })
+            .collect();
+        for (step, id) in doomed {
+            let holds = |entry: &&NotPlanned| match id.gvk.kind.as_str() {
+                "Namespace" => {
+                    entry.what.split_once(' ').is_some_and(|(_, place)| place.starts_with(&format!("{}/", id.name)))
+                }
+                // `Kind.group name`: the definition is named `plural.group`.
+                "CustomResourceDefinition" => id.name.split_once('.').is_some_and(|(_, group)| {
+                    entry.what.split_once(' ').is_some_and(|(kind, _)| kind.ends_with(&format!(".{group}")))
+                }),
+                _ => false,
+            };
+            let inside: Vec<&str> = kept.iter().filter(holds).map(|entry| entry.what.as_str()).collect();
+            if !inside.is_empty() {
+                let reason = format!("it would take what is kept with it: {}", inside.join(", "));
+                self.steps.remove(&step);
+                self.skip(WhyNot::Protected, &id, reason, None);
+            }
+        }
+    }
+
     /// What goes later needs what goes earlier: in its own namespace, or everywhere for what has none.
     fn order_removals(&mut self) {
+        self.keep_what_holds_data();
         let waves: Vec<(StepId, u8, Option<String>)> = self
             .steps
             .values()

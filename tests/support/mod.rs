@@ -1,53 +1,26 @@
 //! What tests need from outside: a helm, a control plane, YAML.
 
+#![allow(dead_code, reason = "each test binary uses a part of it")]
+
+pub mod assets;
+pub mod home;
+
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
+use wbk_provider_local::assets::Program;
+
 /// The environment variable that names the helm to test with; the whole suite passes with either major.
 const HELM_VARIABLE: &str = "WBK_INFRA_TEST_HELM";
-/// The ecosystem's name for a folder with etcd and kube-apiserver.
-const ASSETS_VARIABLE: &str = "KUBEBUILDER_ASSETS";
 /// How long a control plane may take to be ready: 3 s on an idle machine, and tests run while others compile.
 const READY_DEADLINE: Duration = Duration::from_secs(120);
 
-/// The helm to test with. A test that has none fails.
+/// The helm to test with.
 pub fn helm_program() -> PathBuf {
-    if let Some(program) = std::env::var_os(HELM_VARIABLE) {
-        return program.into();
-    }
-    asset("helm").unwrap_or_else(|| {
-        panic!(
-            "this test needs a helm: set {HELM_VARIABLE} to one, or {ASSETS_VARIABLE} to a folder with one, \
-             or let wbk-infra fetch its assets first"
-        )
-    })
-}
-
-/// A program in the folder that `KUBEBUILDER_ASSETS` names, or in our cache.
-fn asset(name: &str) -> Option<PathBuf> {
-    if let Some(folder) = std::env::var_os(ASSETS_VARIABLE) {
-        let path = PathBuf::from(folder).join(name);
-        return path.is_file().then_some(path);
-    }
-    let cache = match std::env::var_os("XDG_CACHE_HOME") {
-        Some(folder) => PathBuf::from(folder),
-        None => PathBuf::from(std::env::var_os("HOME")?).join(".cache"),
-    };
-    find(&cache.join("wbk-infra"), name, 5)
-}
-
-fn find(folder: &Path, name: &str, depth: u32) -> Option<PathBuf> {
-    let path = folder.join(name);
-    if path.is_file() {
-        return Some(path);
-    }
-    let mut folders: Vec<_> =
-        std::fs::read_dir(folder).ok()?.flatten().map(|entry| entry.path()).filter(|path| path.is_dir()).collect();
-    folders.sort();
-    folders.into_iter().filter(|_| depth > 0).find_map(|folder| find(&folder, name, depth - 1))
+    std::env::var_os(HELM_VARIABLE).map_or_else(|| assets::program(Program::Helm), PathBuf::from)
 }
 
 /// A control plane of this test's own: etcd and kube-apiserver. It ends with this value.
@@ -84,15 +57,8 @@ pub fn cluster() -> Arc<Cluster> {
 }
 
 fn start_cluster() -> Cluster {
-    let program = |name: &str| {
-        asset(name).unwrap_or_else(|| {
-            panic!(
-                "this test needs {name}: set {ASSETS_VARIABLE} to a folder with it, or let wbk-infra fetch its assets \
-                 first"
-            )
-        })
-    };
-    let (etcd, server) = (program("etcd"), program("kube-apiserver"));
+    let programs = assets::programs(&[Program::Etcd, Program::ApiServer]);
+    let (etcd, server) = (programs[&Program::Etcd].clone(), programs[&Program::ApiServer].clone());
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
     let [client, peer, secure] = free_ports();

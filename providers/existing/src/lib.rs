@@ -6,8 +6,8 @@ use std::path::PathBuf;
 use async_trait::async_trait;
 use kube::config::Kubeconfig;
 use wbk_provider_api::{
-    Access, ClusterSeen, LeftBehind, Leftover, Observed, Operation, ProgressSink, Provider, ProviderError, ProviderKind, Seen,
-    Wanted, Why,
+    Access, ClusterSeen, LeftBehind, Leftover, Observed, Operation, ProgressSink, Provider, ProviderError,
+    ProviderKind, Seen, Wanted, Why,
 };
 
 /// Clusters of kubeconfigs.
@@ -93,7 +93,11 @@ impl Provider for ExistingProvider {
 
     async fn access(&self, wanted: &Wanted) -> Result<Access, ProviderError> {
         let kubeconfig = self.kubeconfig(wanted)?;
-        let context = self.context.clone().or_else(|| wanted.cluster.context.clone()).or_else(|| kubeconfig.current_context.clone());
+        let context = self
+            .context
+            .clone()
+            .or_else(|| wanted.cluster.context.clone())
+            .or_else(|| kubeconfig.current_context.clone());
         let names: Vec<String> = kubeconfig.contexts.iter().map(|context| context.name.clone()).collect();
         match context {
             Some(context) if names.contains(&context) => Ok(Access { kubeconfig, context, simulated_nodes: false }),
