@@ -68,6 +68,13 @@ impl Session<'_> {
         if let Some(warning) = situation.remember() {
             anstream::eprintln!("{warning}");
         }
+        // Where not even the provider can do anything about it, there is nothing to plan and nothing to compare.
+        if let ClusterState::Unknown(why) = &situation.sight.live.cluster
+            && situation.operations.is_empty()
+        {
+            let error = anyhow::anyhow!("{}", why.0).context(format!("look at the cluster of {}", desired.name));
+            return Err(Failure { error, hint: situation.hint, exit: Exit::Failed });
+        }
         Ok(situation)
     }
 
@@ -91,7 +98,7 @@ impl Session<'_> {
         exit_code: bool,
     ) -> Result<Exit, Failure> {
         let files = files(blueprint)?;
-        let desired = read(&files)?;
+        let desired = read(&files, self.environment)?;
         let situation = self.look(&desired, Purpose::Apply).await?;
         let made = plan(&desired, &situation.sight.live, &situation.operations, &options(decisions));
         self.show_plan(&made, situation.simulated(&desired))?;
@@ -123,23 +130,28 @@ impl Session<'_> {
         {
             return self.apply_saved(saved, checks, verify).await;
         }
-        let desired = read(&files)?;
-        let situation = self.look(&desired, Purpose::Apply).await?;
-        let made = plan(&desired, &situation.sight.live, &situation.operations, &options(decisions));
-        let simulated = situation.simulated(&desired);
-        if self.global.output == Output::Human {
-            self.show_plan(&made, simulated)?;
+        let desired = read(&files, self.environment)?;
+        loop {
+            let situation = self.look(&desired, Purpose::Apply).await?;
+            // A cluster that has to be started first shows what is in it only then.
+            let is_first_part = matches!(situation.sight.live.cluster, ClusterState::Unknown(_));
+            let made = plan(&desired, &situation.sight.live, &situation.operations, &options(decisions));
+            let simulated = situation.simulated(&desired);
+            if self.global.output == Output::Human {
+                self.show_plan(&made, simulated)?;
+            }
+            if !made.is_empty() && !self.agreed(&made, yes, simulated)? {
+                anstream::eprintln!("nothing was changed");
+                return Ok(Exit::Done);
+            }
+            let digest = SavedPlan::new(made.clone(), &[], Vec::new()).digest;
+            if let Some(exit) = self.carry_out(&made, &digest, None, situation, decisions.adopt.clone()).await? {
+                return Ok(exit);
+            }
+            if !is_first_part {
+                return self.finish(&desired, &options(decisions), checks, verify).await;
+            }
         }
-        if !made.is_empty() && !self.agreed(&made, yes, simulated)? {
-            anstream::eprintln!("nothing was changed");
-            return Ok(Exit::Done);
-        }
-        let digest = SavedPlan::new(made.clone(), &[], Vec::new()).digest;
-        let stopped = self.carry_out(&made, &digest, None, situation, decisions.adopt.clone()).await?;
-        if let Some(exit) = stopped {
-            return Ok(exit);
-        }
-        self.finish(&desired, &options(decisions), checks, verify).await
     }
 
     /// After an apply: nothing is left to do, and the promises hold.
@@ -218,7 +230,7 @@ impl Session<'_> {
             );
             return Ok(Exit::Done);
         }
-        let desired = read(&files)?;
+        let desired = read(&files, self.environment)?;
         self.finish(&desired, &PlanOptions::default(), checks, verify).await
     }
 
@@ -357,7 +369,7 @@ impl Session<'_> {
 
     /// `verify`.
     pub async fn verify(&self, blueprint: &BlueprintArgs, checks: &CheckArgs, list: bool) -> Result<Exit, Failure> {
-        let desired = read(&files(blueprint)?)?;
+        let desired = read(&files(blueprint)?, self.environment)?;
         if list {
             for id in Suite::derive(&desired).ids() {
                 out(id.as_str());
@@ -365,9 +377,11 @@ impl Session<'_> {
             return Ok(Exit::Done);
         }
         let provider = situation::provider(&desired, self.environment, self.global)?;
-        let connection = situation::reach(&*provider, &desired, self.global).await.map_err(|why| {
-            let error = anyhow::anyhow!("reach the cluster of {}: {}", desired.name, why.0);
-            Failure { error, hint: Some("start it, or apply the blueprint first".into()), exit: Exit::Inconclusive }
+        let connection = situation::reach(&*provider, &desired, self.global).await.map_err(|unreached| {
+            let error =
+                anyhow::anyhow!("{}", unreached.why.0).context(format!("reach the cluster of {}", desired.name));
+            let hint = unreached.hint.or_else(|| Some("start it, or apply the blueprint first".into()));
+            Failure { error, hint, exit: Exit::Inconclusive }
         })?;
         let report = self.check(&desired, &connection, checks).await?;
         self.show_checks(&report)
@@ -435,7 +449,7 @@ impl Session<'_> {
 
     /// `drift`.
     pub async fn drift(&self, blueprint: &BlueprintArgs, watch: bool, interval: u64) -> Result<Exit, Failure> {
-        let desired = read(&files(blueprint)?)?;
+        let desired = read(&files(blueprint)?, self.environment)?;
         let mut stop = stop_on_interrupt();
         let mut known: std::collections::BTreeSet<String> = std::collections::BTreeSet::new();
         let mut first = true;
@@ -492,7 +506,14 @@ impl Session<'_> {
         let nothing_remembered = situation.before.objects.is_empty();
         let applied_before =
             |key: &crate::id::ObjectKey| nothing_remembered || situation.before.objects.contains_key(&key.to_string());
+        let value_changed = |object: &crate::desired::DesiredObject| {
+            let remembered = situation.before.objects.get(&object.id.key().to_string());
+            remembered.is_some_and(|remembered| {
+                remembered.values != situation.values.fingerprint(object, &situation.before.salt)
+            })
+        };
         let around = Surroundings {
+            value_changed: &value_changed,
             metas: &situation.sight.metas,
             additions: &additions,
             applied_before: &applied_before,
@@ -522,7 +543,7 @@ impl Session<'_> {
         decisions: &DecisionArgs,
         yes: bool,
     ) -> Result<Exit, Failure> {
-        let desired = read(&files(blueprint)?)?;
+        let desired = read(&files(blueprint)?, self.environment)?;
         let desired = &desired;
         let situation = self.look(desired, Purpose::Destroy).await?;
         let made = destroy(desired, &situation.sight.live, &situation.operations, &options(decisions));
@@ -578,7 +599,7 @@ impl Session<'_> {
 
     /// `status`.
     pub async fn status(&self, blueprint: &BlueprintArgs) -> Result<Exit, Failure> {
-        let desired = read(&files(blueprint)?)?;
+        let desired = read(&files(blueprint)?, self.environment)?;
         let situation = self.look(&desired, Purpose::Apply).await?;
         let made = plan(&desired, &situation.sight.live, &situation.operations, &PlanOptions::default());
         let pods = super::status::pods(&situation, &desired).await;

@@ -36,7 +36,7 @@ impl Finding {
 
 /// Looks at everything, or at what a blueprint needs.
 pub async fn doctor(context: &Session<'_>, blueprint: Option<&Path>) -> Result<Exit, Failure> {
-    let desired = blueprint.map(|file| read(&[file.to_owned()])).transpose()?;
+    let desired = blueprint.map(|file| read(&[file.to_owned()], context.environment)).transpose()?;
     let kind = desired.as_ref().map(|desired| desired.wanted.cluster.provider);
     let mut findings = folders(context);
     if kind.is_none_or(|kind| kind == ProviderKind::Local) {
@@ -49,10 +49,15 @@ pub async fn doctor(context: &Session<'_>, blueprint: Option<&Path>) -> Result<E
         let provider = situation::provider(desired, context.environment, context.global)?;
         findings.push(match situation::reach(&*provider, desired, context.global).await {
             Ok(connection) => Finding::good("cluster", format!("the context {} answers", connection.access.context)),
-            Err(why) if kind == Some(ProviderKind::Local) => {
-                Finding::good("cluster", format!("the local cluster does not run yet ({}); apply starts it", why.0))
+            Err(unreached) if kind == Some(ProviderKind::Local) => Finding::good(
+                "cluster",
+                format!("the local cluster does not run yet ({}); apply starts it", unreached.why.0),
+            ),
+            Err(unreached) => {
+                let fix =
+                    unreached.hint.unwrap_or_else(|| "mend the kubeconfig or reach the cluster, then ask again".into());
+                Finding::bad("cluster", unreached.why.0, fix)
             }
-            Err(why) => Finding::bad("cluster", why.0, "mend the kubeconfig or reach the cluster, then ask again"),
         });
         match super::secrets::resolve(desired.objects.iter(), context.environment, None).await {
             Ok(_) => findings.push(Finding::good("secrets", "every reference gives a value")),

@@ -65,6 +65,14 @@ impl Environment {
             .map(str::to_owned)
     }
 
+    /// A path with `~/` replaced by the home folder.
+    pub fn expand(&self, path: &str) -> String {
+        match (path.strip_prefix("~/"), self.get("HOME")) {
+            (Some(rest), Some(home)) => format!("{home}/{rest}"),
+            (Some(_) | None, _) => path.to_owned(),
+        }
+    }
+
     /// All variables, for choosing what a child process gets.
     pub fn variables(&self) -> impl Iterator<Item = (OsString, OsString)> + '_ {
         self.variables.iter().map(|(name, value)| (name.clone(), value.clone()))

@@ -78,7 +78,7 @@ async fn run(cli: Cli, environment: &Environment) -> Result<Exit, Failure> {
         Command::Destroy { blueprint, decisions, yes } => context.destroy(&blueprint, &decisions, yes).await,
         Command::Status { blueprint } => context.status(&blueprint).await,
         Command::Lint { blueprint } => offline::lint(&blueprint, &global),
-        Command::Render { blueprint } => offline::render(&blueprint, &global),
+        Command::Render { blueprint } => offline::render(&blueprint, &context),
         Command::Explain { blueprint, path, files } => {
             offline::explain(&BlueprintArgs { blueprint: Some(blueprint), files }, &path, &global)
         }

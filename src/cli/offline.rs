@@ -4,7 +4,7 @@ use clap::CommandFactory;
 
 use super::{
     args::{BlueprintArgs, Cli, Global, Output, SchemaOf},
-    commands::{out, unfit},
+    commands::{Session, out, unfit},
     failure::{Exit, Failure},
     show::PlanReport,
     situation::{files, read, read_only, today},
@@ -26,9 +26,9 @@ pub fn lint(blueprint: &BlueprintArgs, global: &Global) -> Result<Exit, Failure>
 }
 
 /// `render`.
-pub fn render(blueprint: &BlueprintArgs, global: &Global) -> Result<Exit, Failure> {
-    let desired = read(&files(blueprint)?)?;
-    match global.output {
+pub fn render(blueprint: &BlueprintArgs, session: &Session<'_>) -> Result<Exit, Failure> {
+    let desired = read(&files(blueprint)?, session.environment)?;
+    match session.global.output {
         Output::Human | Output::Yaml => out(&desired.render_yaml()),
         Output::Json => out(&desired.render_json()),
         other @ (Output::Markdown | Output::Sarif | Output::Ctrf | Output::Junit) => {

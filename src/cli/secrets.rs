@@ -44,7 +44,9 @@ pub async fn resolve(
             SecretReference::Env(name) => {
                 environment.get(name).map(String::into_bytes).ok_or_else(|| "it is not set, or empty".to_owned())
             }
-            SecretReference::File(path) => std::fs::read(path).map(without_newline).map_err(|error| error.to_string()),
+            SecretReference::File(path) => {
+                std::fs::read(environment.expand(path)).map(without_newline).map_err(|error| error.to_string())
+            }
             SecretReference::Command(words) => command(words).await,
             SecretReference::Secret(path) => match cluster {
                 Some((cluster, discovery)) => from_cluster(path, cluster, discovery).await,

@@ -27,9 +27,14 @@ use crate::{
 ///
 /// # Errors
 /// Every problem of the files at once, with positions.
-pub fn read(files: &[PathBuf]) -> Result<Desired, Failure> {
+pub fn read(files: &[PathBuf], environment: &Environment) -> Result<Desired, Failure> {
     let loaded = read_only(files)?;
-    loaded.resolve(&DiskFiles, today()).map_err(|problems| problems_failure(&problems))
+    let mut desired = loaded.resolve(&DiskFiles, today()).map_err(|problems| problems_failure(&problems))?;
+    // Whose home `~/` means is known here and nowhere below.
+    if let Some(kubeconfig) = &mut desired.wanted.cluster.kubeconfig {
+        *kubeconfig = environment.expand(kubeconfig);
+    }
+    Ok(desired)
 }
 
 /// Reads blueprint and overlays without resolving them.
@@ -132,6 +137,8 @@ pub struct Situation {
     pub before: Memory,
     /// Where the memory is kept; known once the cluster is.
     pub memory: Option<PathBuf>,
+    /// What to do about a cluster that cannot be reached.
+    pub hint: Option<String>,
 }
 
 impl Situation {
@@ -172,10 +179,12 @@ pub async fn look(
         (_, Ok(connection)) => (Some(connection), None),
         (Seen::Absent, Err(_)) => (None, None),
         (Seen::Present(seen), Err(_)) if !seen.running => {
-            (None, Some(Why("the cluster is there and not running".into())))
+            let why = Why("the cluster is there and not running".into());
+            (None, Some(Unreached { why, hint: Some("apply starts it".into()) }))
         }
-        (Seen::Present(_) | Seen::Unknown(_), Err(why)) => (None, Some(why)),
+        (Seen::Present(_) | Seen::Unknown(_), Err(unreached)) => (None, Some(unreached)),
     };
+    let hint = unreachable.as_ref().and_then(|unreached| unreached.hint.clone());
     let reached = connection.as_ref().map(|connection| (&connection.cluster, &connection.discovery));
     let values = match purpose {
         Purpose::Apply => {
@@ -199,7 +208,7 @@ pub async fn look(
             discovery: &connection.discovery,
             context: &connection.access.context,
         },
-        (None, Some(why)) => Reach::Unreachable(why),
+        (None, Some(unreached)) => Reach::Unreachable(unreached.why),
         (None, None) => Reach::NoCluster,
     };
     let sight = observer.observe(observed, reach).await;
@@ -207,7 +216,7 @@ pub async fn look(
         check_pin(desired, environment, world)?;
     }
     let memory = connection.as_ref().map(|connection| memory_path(environment, &desired.name, &connection.access));
-    Ok(Situation { provider, operations, connection, charts, values, sight, before, memory })
+    Ok(Situation { provider, operations, connection, charts, values, sight, before, memory, hint })
 }
 
 fn missing_secrets(errors: Vec<(String, crate::live::SecretError)>) -> Failure {
@@ -221,12 +230,21 @@ fn missing_secrets(errors: Vec<(String, crate::live::SecretError)>) -> Failure {
     Failure::hinted(error, "set what is named above; values are read when they are needed and kept nowhere")
 }
 
+/// Why a cluster cannot be reached, and what to do about it.
+#[derive(Debug)]
+pub struct Unreached {
+    /// In one line.
+    pub why: Why,
+    /// One concrete action.
+    pub hint: Option<String>,
+}
+
 /// Connects to the cluster and asks for its kinds.
 ///
 /// # Errors
 /// Why it cannot be reached, in one line.
-pub async fn reach(provider: &dyn Provider, desired: &Desired, global: &Global) -> Result<Connection, Why> {
-    let why = |error: &dyn std::error::Error| {
+pub async fn reach(provider: &dyn Provider, desired: &Desired, global: &Global) -> Result<Connection, Unreached> {
+    let in_words = |error: &dyn std::error::Error| {
         let mut text = error.to_string();
         let mut cause = error.source();
         while let Some(error) = cause {
@@ -238,10 +256,17 @@ pub async fn reach(provider: &dyn Provider, desired: &Desired, global: &Global) 
         }
         Why(text)
     };
-    let access = provider.access(&desired.wanted).await.map_err(|error| why(&error))?;
-    let client = connect(&access).await.map_err(|error| why(&error))?;
+    let access = provider
+        .access(&desired.wanted)
+        .await
+        .map_err(|error| Unreached { why: in_words(&error), hint: error.hint.clone() })?;
+    let unreached = |error: crate::cluster::ClusterError| Unreached {
+        why: in_words(&error),
+        hint: error.hint().map(str::to_owned),
+    };
+    let client = connect(&access).await.map_err(unreached)?;
     let cluster = Cluster::new(client, global.parallel, Duration::from_secs(global.request_timeout));
-    let discovery = cluster.discover().await.map_err(|error| why(&error))?;
+    let discovery = cluster.discover().await.map_err(unreached)?;
     Ok(Connection { access, cluster, discovery })
 }
 

@@ -336,11 +336,13 @@ impl Cluster {
         attempted: &str,
     ) -> Result<Answer, (ClusterError, Option<Duration>)> {
         let unreachable = |source: kube::Error| {
-            let kind = match &source {
-                kube::Error::Auth(_) => ErrorKind::Local,
-                _ => ErrorKind::Unreachable,
+            let error = match source {
+                kube::Error::Auth(source) => ClusterError::caused(attempted, ErrorKind::Local, source),
+                // Its own text is "ServiceError: " and the cause.
+                kube::Error::Service(source) => ClusterError::caused(attempted, ErrorKind::Unreachable, source),
+                source => ClusterError::caused(attempted, ErrorKind::Unreachable, source),
             };
-            (ClusterError::caused(attempted, kind, source), None)
+            (error, None)
         };
         let mut request = Request::builder().method(method.clone()).uri(path).header("accept", accept);
         let bytes = match body {

@@ -23,6 +23,8 @@ pub struct Surroundings<'a> {
     pub additions: &'a BTreeMap<ObjectKey, (Vec<Addition>, Value)>,
     /// Whether an object was ever applied, as far as is remembered.
     pub applied_before: &'a dyn Fn(&ObjectKey) -> bool,
+    /// Whether the value behind a reference of this Secret is another than the one that was applied.
+    pub value_changed: &'a dyn Fn(&DesiredObject) -> bool,
     /// What the provider would change.
     pub operations: &'a [Operation],
 }
@@ -143,7 +145,8 @@ fn changed_fields(
             return;
         }
     };
-    let as_applied = found.applied_digest.as_deref() == Some(object.digest().0.as_str());
+    let as_applied =
+        found.applied_digest.as_deref() == Some(object.digest().0.as_str()) && !(around.value_changed)(object);
     if !as_applied {
         moved.pending += 1;
     }

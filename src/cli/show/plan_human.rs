@@ -12,13 +12,16 @@ use crate::plan::{Action, NotPlanned, Plan, Step, Summary, WhyNot};
 const VALUE_WIDTH: usize = 100;
 /// Fields of one step that are shown without `--verbose`.
 const FIELDS: usize = 12;
+/// Things with one and the same reason that are named without `--verbose`.
+const NAMES: usize = 4;
 
 /// The plan as text. `verbose` shows every reason and field.
 pub fn plan_human(plan: &Plan, verbose: bool, simulated: bool) -> String {
     let mut text = String::new();
     let place = match &plan.world {
         Some(world) => format!("context {}", world.context),
-        None => "which is not there yet".to_owned(),
+        None if plan.steps.iter().any(|step| step.action == Action::Create) => "which is not there yet".to_owned(),
+        None => "which does not answer".to_owned(),
     };
     let simulated = if simulated { ", nodes simulated" } else { "" };
     line(
@@ -57,8 +60,18 @@ pub fn plan_human(plan: &Plan, verbose: bool, simulated: bool) -> String {
     if !plan.not_planned.is_empty() {
         line(&mut text, "");
         line(&mut text, &paint(Mood::Strong, "Not planned:"));
+        let mut groups: Vec<Vec<&NotPlanned>> = Vec::new();
         for entry in &plan.not_planned {
-            not_planned(&mut text, entry);
+            let alike = |group: &&mut Vec<&NotPlanned>| {
+                group.first().is_some_and(|first| first.why == entry.why && first.reason == entry.reason)
+            };
+            match groups.iter_mut().find(alike) {
+                Some(group) => group.push(entry),
+                None => groups.push(vec![entry]),
+            }
+        }
+        for group in &groups {
+            not_planned(&mut text, group, verbose);
         }
     }
     line(&mut text, "");
@@ -133,17 +146,26 @@ fn short(value: &Value) -> String {
     }
 }
 
-fn not_planned(text: &mut String, entry: &NotPlanned) {
-    let word = match entry.why {
+/// Things with one reason are told together: a cluster that does not answer has one reason for all of them.
+fn not_planned(text: &mut String, group: &[&NotPlanned], verbose: bool) {
+    let Some(first) = group.first() else { return };
+    let word = match first.why {
         WhyNot::Blocked => paint(Mood::Bad, "blocked   "),
         WhyNot::Unmanaged => paint(Mood::Faint, "unmanaged "),
         WhyNot::Unseen => paint(Mood::Change, "unseen    "),
         WhyNot::Protected => paint(Mood::Change, "protected "),
         WhyNot::OverBudget => paint(Mood::Bad, "over limit"),
     };
-    line(text, &format!("  {word} {}", entry.what));
-    line(text, &format!("             {}", entry.reason));
-    if let Some(hint) = &entry.hint {
+    let shown = if verbose { group.len() } else { NAMES.min(group.len()) };
+    for entry in &group[..shown] {
+        line(text, &format!("  {word} {}", entry.what));
+    }
+    if shown < group.len() {
+        line(text, &format!("             … and {} more (--verbose)", group.len() - shown));
+    }
+    line(text, &format!("             {}", first.reason));
+    let hints: std::collections::BTreeSet<&String> = group.iter().filter_map(|entry| entry.hint.as_ref()).collect();
+    for hint in hints.iter().take(if verbose { hints.len() } else { NAMES }) {
         line(text, &format!("             hint: {hint}"));
     }
 }
