@@ -137,7 +137,7 @@ impl Session<'_> {
             let is_first_part = matches!(situation.sight.live.cluster, ClusterState::Unknown(_));
             let made = plan(&desired, &situation.sight.live, &situation.operations, &options(decisions));
             let simulated = situation.simulated(&desired);
-            if self.global.output == Output::Human {
+            if self.global.output == Output::Human && !self.global.quiet {
                 self.show_plan(&made, simulated)?;
             }
             if !made.is_empty() && !self.agreed(&made, yes, simulated)? {
@@ -548,7 +548,7 @@ impl Session<'_> {
         let situation = self.look(desired, Purpose::Destroy).await?;
         let made = destroy(desired, &situation.sight.live, &situation.operations, &options(decisions));
         let simulated = situation.simulated(desired);
-        if self.global.output == Output::Human {
+        if self.global.output == Output::Human && !self.global.quiet {
             self.show_plan(&made, simulated)?;
         }
         if !made.is_empty() && !self.agreed(&made, yes, simulated)? {

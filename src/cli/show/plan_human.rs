@@ -48,7 +48,7 @@ pub fn plan_human(plan: &Plan, verbose: bool, simulated: bool) -> String {
             plain_creates += 1;
             continue;
         }
-        one_step(&mut text, step, verbose);
+        one_step(&mut text, step, verbose || (!plan.destroys && step.action != Action::Create), verbose);
     }
     if plain_creates > 0 {
         let names = counted(plan);
@@ -92,12 +92,12 @@ fn mood(action: Action) -> Mood {
     }
 }
 
-fn one_step(text: &mut String, step: &Step, verbose: bool) {
+fn one_step(text: &mut String, step: &Step, with_reason: bool, verbose: bool) {
     let mark = paint(mood(step.action), step.action.mark());
     let word = paint(mood(step.action), format!("{:7}", step.action.word()));
     line(text, &format!("  {mark} {word} {}", step.target));
-    // That a new thing is new is no news; every other reason is.
-    if step.action != Action::Create || verbose {
+    // That a new thing is new is no news, nor that a destroy destroys; every other reason is.
+    if with_reason {
         line(text, &format!("      {}", paint(Mood::Faint, &step.reason)));
     }
     if verbose {
