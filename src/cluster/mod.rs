@@ -8,8 +8,10 @@ mod error;
 mod gate;
 mod metadata;
 mod ownership;
+mod pod;
 mod protobuf;
 mod readiness;
+mod rollout;
 
 pub use client::{Applied, ApplyMode, Cluster, Guard, Propagation};
 pub use connect::connect;
@@ -21,5 +23,7 @@ pub use ownership::{
     DIGEST_ANNOTATION, FIELD_MANAGER, HELM_MANAGED_BY, MANAGED_BY, MANAGED_BY_LABEL, Marks, ORIGIN_ANNOTATION, Owner,
     Provenance, system_namespace,
 };
+pub(crate) use pod::{one_line, pod_trouble};
 pub(crate) use readiness::explain_pods;
 pub use readiness::{Readiness, readiness};
+pub(crate) use rollout::{Rollout, condition, going, is_true, name, number, text, workload};

@@ -12,7 +12,6 @@ mod context;
 mod explain;
 mod probe;
 mod quantity;
-mod readiness;
 mod report;
 mod select;
 mod suite;

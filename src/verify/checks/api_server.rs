@@ -5,11 +5,11 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use serde_json::{Value, json};
 
+use crate::cluster::text;
 use crate::desired::Desired;
 use crate::verify::api::Trouble;
 use crate::verify::check::{Applicability, Check, CheckId, Evidence, Outcome};
 use crate::verify::context::CheckContext;
-use crate::verify::readiness::text;
 
 pub(super) fn derive(desired: &Desired, checks: &mut Vec<Arc<dyn Check>>) {
     checks.push(Arc::new(Ready));
@@ -34,11 +34,11 @@ impl Check for Ready {
             Ok(answer) if answer.trim() == "ok" => Outcome::pass(evidence("answers `ok`".into())),
             Ok(answer) => Outcome::inconclusive(format!(
                 "GET /readyz was answered with something else than `ok`: {}",
-                crate::verify::explain::one_line(&answer)
+                crate::cluster::one_line(&answer)
             )),
             // The API server says 500 and names the parts that are not ready.
             Err(Trouble::Refused { code: 500 | 503, message, .. }) => Outcome::fail(
-                evidence(crate::verify::explain::one_line(&message)),
+                evidence(crate::cluster::one_line(&message)),
                 "look at the API server's log for the parts that are not ready",
             ),
             Err(trouble) => trouble.into(),

@@ -8,12 +8,12 @@ use serde_json::{Value, json};
 
 use super::settle::settled;
 use super::{namespace, of_kind};
+use crate::cluster::{going, name, text};
 use crate::desired::{Desired, DesiredObject, Origin};
 use crate::verify::api::Trouble;
 use crate::verify::check::{Check, CheckId, Evidence, Outcome};
 use crate::verify::context::{CheckContext, Nodes};
 use crate::verify::explain::last_event;
-use crate::verify::readiness::{going, name, text};
 
 pub(super) fn derive(desired: &Desired, checks: &mut Vec<Arc<dyn Check>>) {
     for claim in of_kind(desired, "", "PersistentVolumeClaim") {

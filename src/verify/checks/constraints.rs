@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value, json};
 
 use super::{namespace, of_kind};
+use crate::cluster::text;
 use crate::verify::api::Trouble;
 use crate::verify::context::CheckContext;
 use crate::verify::quantity::Quantity;
-use crate::verify::readiness::text;
 
 type Amounts = BTreeMap<String, Quantity>;
 

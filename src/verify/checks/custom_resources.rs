@@ -9,11 +9,11 @@ use serde_json::Value;
 
 use super::of_kind;
 use super::settle::settled;
+use crate::cluster::{condition, going, is_true, text};
 use crate::desired::{Desired, DesiredObject, Origin};
 use crate::id::Gvk;
 use crate::verify::check::{Check, CheckId, Evidence, Outcome};
 use crate::verify::context::CheckContext;
-use crate::verify::readiness::{condition, going, is_true, text};
 
 pub(super) fn derive(desired: &Desired, checks: &mut Vec<Arc<dyn Check>>) {
     for definition in of_kind(desired, "apiextensions.k8s.io", "CustomResourceDefinition") {

@@ -6,10 +6,10 @@ use async_trait::async_trait;
 use serde_json::Value;
 
 use super::of_kind;
+use crate::cluster::{condition, text};
 use crate::desired::{Desired, DesiredObject, Origin};
 use crate::verify::check::{Check, CheckId, Evidence, Outcome};
 use crate::verify::context::CheckContext;
-use crate::verify::readiness::{condition, text};
 
 pub(super) fn derive(desired: &Desired, checks: &mut Vec<Arc<dyn Check>>) {
     for space in of_kind(desired, "", "Namespace") {

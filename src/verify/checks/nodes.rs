@@ -9,10 +9,10 @@ use wbk_provider_api::PoolSpec;
 
 use super::settle::settled;
 use super::{few, pool_selector};
+use crate::cluster::{condition, is_true, name, text};
 use crate::desired::Desired;
 use crate::verify::check::{Check, CheckId, Evidence, Outcome};
 use crate::verify::context::CheckContext;
-use crate::verify::readiness::{condition, is_true, name, text};
 
 pub(super) fn derive(desired: &Desired, checks: &mut Vec<Arc<dyn Check>>) {
     for pool in desired.wanted.pools.values() {

@@ -7,12 +7,12 @@ use serde_json::{Value, json};
 
 use super::constraints::{Constraints, resources};
 use super::of_kind;
+use crate::cluster::text;
 use crate::desired::{Desired, DesiredObject, Origin};
 use crate::verify::api::Trouble;
 use crate::verify::check::{Applicability, Check, CheckId, Evidence, Outcome};
 use crate::verify::context::CheckContext;
 use crate::verify::probe::{Answer, Refusal, dry_run, pod};
-use crate::verify::readiness::text;
 
 pub(super) fn derive(desired: &Desired, checks: &mut Vec<Arc<dyn Check>>) {
     for space in of_kind(desired, "", "Namespace") {
@@ -82,7 +82,7 @@ fn judge(level: &str, answer: Answer, source: &str) -> Outcome {
             "see that the namespace has the label pod-security.kubernetes.io/enforce, and that this caller is not exempt",
         ),
         Answer::Refused(Refusal::PodSecurity, message) if message.contains(&format!("\"{level}:")) => {
-            Outcome::pass(evidence(format!("refused: {}", crate::verify::explain::one_line(&message))))
+            Outcome::pass(evidence(format!("refused: {}", crate::cluster::one_line(&message))))
         }
         Answer::Refused(Refusal::PodSecurity, message) => {
             Outcome::fail(evidence(format!("refused by another level: {message}")), "wbk-infra apply")

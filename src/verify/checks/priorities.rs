@@ -6,10 +6,10 @@ use async_trait::async_trait;
 use serde_json::{Value, json};
 
 use super::of_kind;
+use crate::cluster::{number, text};
 use crate::desired::{Desired, DesiredObject, Origin};
 use crate::verify::check::{Check, CheckId, Evidence, Outcome};
 use crate::verify::context::CheckContext;
-use crate::verify::readiness::{number, text};
 
 pub(super) fn derive(desired: &Desired, checks: &mut Vec<Arc<dyn Check>>) {
     for class in of_kind(desired, "scheduling.k8s.io", "PriorityClass") {

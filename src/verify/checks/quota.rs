@@ -11,13 +11,13 @@ use super::constraints::Constraints;
 use super::quota_probe::{Probe, probe};
 use super::settle::settled;
 use super::{namespace, of_kind, texts};
+use crate::cluster::name;
 use crate::desired::Desired;
 use crate::verify::api::Trouble;
 use crate::verify::check::{Check, CheckId, Evidence, Outcome};
 use crate::verify::context::CheckContext;
 use crate::verify::probe::{Answer, Refusal, dry_run, pod};
 use crate::verify::quantity::Quantity;
-use crate::verify::readiness::name;
 
 type Hard = BTreeMap<String, String>;
 

@@ -9,11 +9,11 @@ use serde_json::{Value, json};
 
 use super::few;
 use super::rbac_rules::{Account, Question, accounts, all_accounts, allows, bindings, binds, forbidden, questions};
+use crate::cluster::text;
 use crate::desired::{Desired, DesiredObject, Origin};
 use crate::verify::api::Trouble;
 use crate::verify::check::{Check, CheckId, Evidence, Outcome};
 use crate::verify::context::CheckContext;
-use crate::verify::readiness::text;
 
 const REVIEWS: &str = "/apis/authorization.k8s.io/v1/subjectaccessreviews";
 const SOURCE: &str = "SubjectAccessReview";

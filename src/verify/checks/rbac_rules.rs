@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use serde_json::{Map, Value, json};
 
 use super::{namespace, of_kind};
+use crate::cluster::text;
 use crate::desired::{Desired, DesiredObject};
-use crate::verify::readiness::text;
 
 /// A service account.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]

@@ -9,12 +9,12 @@ use serde_json::{Value, json};
 use super::few;
 use super::settle::settled;
 use super::workloads::{KINDS, explained};
+use crate::cluster::{Rollout, name, text, workload};
 use crate::desired::{Desired, Origin};
 use crate::id::ReleaseId;
 use crate::verify::api::Trouble;
 use crate::verify::check::{Check, CheckId, Evidence, Outcome};
 use crate::verify::context::CheckContext;
-use crate::verify::readiness::{Readiness, name, text, workload};
 
 pub(super) fn derive(desired: &Desired, checks: &mut Vec<Arc<dyn Check>>) {
     for release in &desired.releases {
@@ -112,7 +112,7 @@ impl Check for Ready {
         let Outcome::Fail { evidence, .. } = outcome else { return outcome };
         let unready = match self.workloads(cx).await {
             Ok(found) => {
-                found.into_iter().find(|(kind, object)| matches!(workload(kind, object), Readiness::NotReady(_)))
+                found.into_iter().find(|(kind, object)| matches!(workload(kind, object), Rollout::NotReady(_)))
             }
             Err(trouble) => return trouble.into(),
         };
@@ -157,8 +157,8 @@ fn judge(found: &[(&str, Value)], adjective: &str) -> Outcome {
     let unready: Vec<String> = found
         .iter()
         .filter_map(|(kind, object)| match workload(kind, object) {
-            Readiness::Ready(_) => None,
-            Readiness::NotReady(words) => Some(format!("{}: {words}", title(kind, object))),
+            Rollout::Ready(_) => None,
+            Rollout::NotReady(words) => Some(format!("{}: {words}", title(kind, object))),
         })
         .collect();
     let wanted = format!("{} workloads rolled out", found.len());

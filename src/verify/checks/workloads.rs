@@ -8,12 +8,12 @@ use serde_json::{Value, json};
 
 use super::settle::settled;
 use super::{namespace, of_kind, texts};
+use crate::cluster::{Rollout, workload};
 use crate::desired::{Desired, DesiredObject, Origin};
 use crate::verify::api::Trouble;
 use crate::verify::check::{Check, CheckId, Evidence, Outcome};
 use crate::verify::context::CheckContext;
 use crate::verify::explain;
-use crate::verify::readiness::{Readiness, workload};
 
 /// The kinds that roll out, with their names in paths.
 pub(super) const KINDS: [(&str, &str); 3] =
@@ -75,8 +75,8 @@ fn judge(kind: &str, found: Option<&Value>, adjective: &str, source: &str) -> Ou
     };
     let joint = if adjective.is_empty() { "" } else { " (simulated)" };
     match workload(kind, found) {
-        Readiness::Ready(words) => Outcome::pass(Evidence::new(format!("{words}{joint}"), wanted, source)),
-        Readiness::NotReady(words) => Outcome::Fail {
+        Rollout::Ready(words) => Outcome::pass(Evidence::new(format!("{words}{joint}"), wanted, source)),
+        Rollout::NotReady(words) => Outcome::Fail {
             evidence: Evidence::new(format!("{words}{joint}"), wanted, source).with(json!({"status": found["status"]})),
             hint: None,
         },

@@ -1,10 +1,10 @@
-//! Pure readings of live objects: is a workload rolled out, is a node Ready, is a condition true.
+//! Pure readings of live objects: numbers, texts and conditions, and whether a workload is rolled out.
 
 use serde_json::Value;
 
-/// Whether something is ready, in words either way.
+/// How far a workload's roll-out is, in words either way.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Readiness {
+pub(crate) enum Rollout {
     /// It is.
     Ready(String),
     /// It is not, or not yet.
@@ -12,32 +12,32 @@ pub(super) enum Readiness {
 }
 
 /// A number in an object; absent counts as zero, as Kubernetes omits zeros.
-pub(super) fn number(object: &Value, pointer: &str) -> i64 {
+pub(crate) fn number(object: &Value, pointer: &str) -> i64 {
     object.pointer(pointer).and_then(Value::as_i64).unwrap_or(0)
 }
 
 /// A text in an object, or the empty one.
-pub(super) fn text<'a>(object: &'a Value, pointer: &str) -> &'a str {
+pub(crate) fn text<'a>(object: &'a Value, pointer: &str) -> &'a str {
     object.pointer(pointer).and_then(Value::as_str).unwrap_or("")
 }
 
 /// The object's name, or the empty text.
-pub(super) fn name(object: &Value) -> &str {
+pub(crate) fn name(object: &Value) -> &str {
     text(object, "/metadata/name")
 }
 
 /// The condition of that type, where the object has one.
-pub(super) fn condition<'a>(object: &'a Value, kind: &str) -> Option<&'a Value> {
+pub(crate) fn condition<'a>(object: &'a Value, kind: &str) -> Option<&'a Value> {
     object.pointer("/status/conditions")?.as_array()?.iter().find(|condition| text(condition, "/type") == kind)
 }
 
 /// Whether the condition of that type is True.
-pub(super) fn is_true(object: &Value, kind: &str) -> bool {
+pub(crate) fn is_true(object: &Value, kind: &str) -> bool {
     condition(object, kind).is_some_and(|condition| text(condition, "/status") == "True")
 }
 
 /// Says that an object is being deleted, and what it waits for; its conditions stay as they were until it is gone.
-pub(super) fn going(object: &Value) -> Option<String> {
+pub(crate) fn going(object: &Value) -> Option<String> {
     let since = object.pointer("/metadata/deletionTimestamp")?.as_str()?;
     let finalizers = object.pointer("/metadata/finalizers").and_then(Value::as_array);
     let names: Vec<&str> = finalizers.into_iter().flatten().filter_map(Value::as_str).collect();
@@ -46,13 +46,13 @@ pub(super) fn going(object: &Value) -> Option<String> {
 }
 
 /// Reads a Deployment, StatefulSet or DaemonSet.
-pub(super) fn workload(kind: &str, object: &Value) -> Readiness {
+pub(crate) fn workload(kind: &str, object: &Value) -> Rollout {
     if let Some(words) = going(object) {
-        return Readiness::NotReady(words);
+        return Rollout::NotReady(words);
     }
     let (generation, seen) = (number(object, "/metadata/generation"), number(object, "/status/observedGeneration"));
     if seen < generation {
-        return Readiness::NotReady(format!("its controller has not seen generation {generation} yet (seen: {seen})"));
+        return Rollout::NotReady(format!("its controller has not seen generation {generation} yet (seen: {seen})"));
     }
     match kind {
         "StatefulSet" => stateful_set(object),
@@ -61,7 +61,7 @@ pub(super) fn workload(kind: &str, object: &Value) -> Readiness {
     }
 }
 
-fn deployment(object: &Value) -> Readiness {
+fn deployment(object: &Value) -> Rollout {
     let wanted = object.pointer("/spec/replicas").and_then(Value::as_i64).unwrap_or(1);
     let updated = number(object, "/status/updatedReplicas");
     let available = number(object, "/status/availableReplicas");
@@ -71,42 +71,42 @@ fn deployment(object: &Value) -> Readiness {
         .map(|progressing| format!("; {}", text(progressing, "/message")))
         .unwrap_or_default();
     if updated < wanted {
-        Readiness::NotReady(format!("{updated} of {wanted} replicas are of the current revision{stalled}"))
+        Rollout::NotReady(format!("{updated} of {wanted} replicas are of the current revision{stalled}"))
     } else if all > updated {
-        Readiness::NotReady(format!("{} replicas of an old revision are still there{stalled}", all - updated))
+        Rollout::NotReady(format!("{} replicas of an old revision are still there{stalled}", all - updated))
     } else if available < wanted {
-        Readiness::NotReady(format!("{available} of {wanted} replicas available{stalled}"))
+        Rollout::NotReady(format!("{available} of {wanted} replicas available{stalled}"))
     } else {
-        Readiness::Ready(format!("{available} of {wanted} replicas available"))
+        Rollout::Ready(format!("{available} of {wanted} replicas available"))
     }
 }
 
-fn stateful_set(object: &Value) -> Readiness {
+fn stateful_set(object: &Value) -> Rollout {
     let wanted = object.pointer("/spec/replicas").and_then(Value::as_i64).unwrap_or(1);
     let ready = number(object, "/status/readyReplicas");
     let updated = number(object, "/status/updatedReplicas");
     let rolls = text(object, "/spec/updateStrategy/type") != "OnDelete";
     let to_update = wanted - number(object, "/spec/updateStrategy/rollingUpdate/partition").min(wanted);
     if ready < wanted {
-        Readiness::NotReady(format!("{ready} of {wanted} replicas ready"))
+        Rollout::NotReady(format!("{ready} of {wanted} replicas ready"))
     } else if rolls && updated < to_update {
-        Readiness::NotReady(format!("{updated} of {to_update} replicas are of the current revision"))
+        Rollout::NotReady(format!("{updated} of {to_update} replicas are of the current revision"))
     } else {
-        Readiness::Ready(format!("{ready} of {wanted} replicas ready"))
+        Rollout::Ready(format!("{ready} of {wanted} replicas ready"))
     }
 }
 
-fn daemon_set(object: &Value) -> Readiness {
+fn daemon_set(object: &Value) -> Rollout {
     let wanted = number(object, "/status/desiredNumberScheduled");
     let available = number(object, "/status/numberAvailable");
     let updated = number(object, "/status/updatedNumberScheduled");
     let rolls = text(object, "/spec/updateStrategy/type") != "OnDelete";
     if rolls && updated < wanted {
-        Readiness::NotReady(format!("{updated} of {wanted} nodes run the current revision"))
+        Rollout::NotReady(format!("{updated} of {wanted} nodes run the current revision"))
     } else if available < wanted {
-        Readiness::NotReady(format!("available on {available} of {wanted} nodes"))
+        Rollout::NotReady(format!("available on {available} of {wanted} nodes"))
     } else {
-        Readiness::Ready(format!("available on {available} of {wanted} nodes"))
+        Rollout::Ready(format!("available on {available} of {wanted} nodes"))
     }
 }
 
@@ -116,7 +116,7 @@ mod tests {
     use serde_json::json;
 
     fn ready(kind: &str, object: &Value) -> bool {
-        matches!(workload(kind, object), Readiness::Ready(_))
+        matches!(workload(kind, object), Rollout::Ready(_))
     }
 
     #[test]
@@ -157,7 +157,7 @@ mod tests {
         let object = json!({"metadata": {"deletionTimestamp": "2026-01-01T00:00:00Z", "finalizers": ["a/b"]},
             "spec": {"replicas": 0}});
         let words = "it is being deleted since 2026-01-01T00:00:00Z, held by a/b";
-        assert_eq!(workload("Deployment", &object), Readiness::NotReady(words.into()));
+        assert_eq!(workload("Deployment", &object), Rollout::NotReady(words.into()));
     }
 
     #[test]
@@ -165,6 +165,6 @@ mod tests {
         assert!(ready("DaemonSet", &json!({"metadata": {}, "status": {}})));
         let object = json!({"metadata": {}, "status":
             {"desiredNumberScheduled": 2, "updatedNumberScheduled": 2, "numberAvailable": 1}});
-        assert_eq!(workload("DaemonSet", &object), Readiness::NotReady("available on 1 of 2 nodes".into()));
+        assert_eq!(workload("DaemonSet", &object), Rollout::NotReady("available on 1 of 2 nodes".into()));
     }
 }
