@@ -57,7 +57,9 @@ pub fn drift(desired: &Desired, live: &Live, around: &Surroundings<'_>) -> Moved
         one_object(object, live, around, &mut moved);
     }
     for (id, state) in &live.releases {
-        release(&id.to_string(), state, &mut moved);
+        let at =
+            desired.releases.iter().find(|release| release.id == *id).and_then(|release| release.origin.at.clone());
+        release(&id.to_string(), state, at.as_ref(), around, &mut moved);
     }
     for extra in &live.extras {
         match extra.found.owner {
@@ -241,7 +243,14 @@ fn same_field(path: &str, holder: &Holder) -> bool {
         || plain.starts_with(&format!("{path}."))
 }
 
-fn release(name: &str, state: &ReleaseState, moved: &mut Moved) {
+/// The manager that wrote an object of a release last; Helm by somebody's hand counts too.
+fn last_writer_of_rendered(around: &Surroundings<'_>, object: &str) -> Who {
+    let (_, meta) = around.metas.iter().find(|(key, _)| key.to_string() == object)?;
+    let entries = meta.managers.iter().filter(|entry| entry.subresource != "status");
+    entries.max_by_key(|entry| entry.time_seconds).map(|entry| (entry.manager.clone(), entry.time()))
+}
+
+fn release(name: &str, state: &ReleaseState, at: Option<&String>, around: &Surroundings<'_>, moved: &mut Moved) {
     let name = format!("helm release {name}");
     match state {
         ReleaseState::Unknown(why) => moved.unseen.push(Unseen { what: name, why: why.0.clone() }),
@@ -256,6 +265,7 @@ fn release(name: &str, state: &ReleaseState, moved: &mut Moved) {
                 moved.items.push(DriftItem {
                     old: Some("deployed".into()),
                     new: Some(record.status.to_string().into()),
+                    origin: at.cloned(),
                     ..item(&name, Some("status".into()), DriftKind::Changed, Severity::Error, None)
                 });
                 return;
@@ -269,12 +279,13 @@ fn release(name: &str, state: &ReleaseState, moved: &mut Moved) {
                     moved.items.push(DriftItem {
                         old: if whole { None } else { field.new.clone() },
                         new: field.old.clone(),
+                        origin: at.cloned(),
                         ..item(
                             &format!("{object} of {name}"),
                             (!whole).then(|| field.path.clone()),
                             if whole { DriftKind::Removed } else { DriftKind::Changed },
                             if whole { Severity::Error } else { Severity::Warning },
-                            None,
+                            last_writer_of_rendered(around, object),
                         )
                     });
                 }
