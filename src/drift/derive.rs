@@ -8,11 +8,11 @@ use wbk_provider_api::{FieldDiff, Operation, OperationAction, Seen};
 
 use super::{DriftItem, DriftKind, Severity, Unseen};
 use crate::{
-    cluster::{Meta, Owner},
+    cluster::{ManagerEntry, Meta, Owner},
     desired::{Desired, DesiredObject},
     helm::{ReleaseStatus, digest_label},
     id::ObjectKey,
-    live::{Addition, ClusterState, FieldPath, Found, Holder, Live, ObjectState, ReleaseState, Verdict},
+    live::{Addition, ClusterState, FieldPath, Found, Holder, Live, ObjectState, ReleaseState, Verdict, field_paths},
 };
 
 /// What is known beside the live state.
@@ -70,7 +70,7 @@ pub fn drift(desired: &Desired, live: &Live, around: &Surroundings<'_>) -> Moved
                     None,
                     DriftKind::Added,
                     Severity::Warning,
-                    last_writer(around, &extra.id.key()),
+                    other_writer(around, &extra.id.key(), ""),
                 )
             }),
             Owner::Ours => moved.pending += 1,
@@ -91,14 +91,9 @@ fn item(object: &str, field: Option<String>, kind: DriftKind, severity: Severity
     DriftItem { object: object.to_owned(), field, old: None, new: None, kind, manager, time, severity, origin: None }
 }
 
-/// The manager that wrote last, other than this tool and its simulator.
-fn last_writer(around: &Surroundings<'_>, key: &ObjectKey) -> Who {
-    let meta = around.metas.get(key)?;
-    meta.managers
-        .iter()
-        .filter(|entry| entry.subresource != "status" && entry.manager != crate::cluster::FIELD_MANAGER)
-        .max_by_key(|entry| entry.time_seconds)
-        .map(|entry| (entry.manager.clone(), entry.time()))
+/// Who holds a field of an object of ours, else who wrote last; not this tool itself.
+fn other_writer(around: &Surroundings<'_>, key: &ObjectKey, field: &str) -> Who {
+    writer(around.metas.get(key)?, field, |entry| entry.manager != crate::cluster::FIELD_MANAGER)
 }
 
 fn one_object(object: &DesiredObject, live: &Live, around: &Surroundings<'_>, moved: &mut Moved) {
@@ -160,7 +155,7 @@ fn changed_fields(
         }
         let who = holder
             .map(|holder| (holder.conflict.manager.clone(), holder.time.clone()))
-            .or_else(|| last_writer(around, &object.id.key()));
+            .or_else(|| other_writer(around, &object.id.key(), &field.path));
         moved.items.push(field_item(object, field, who));
     }
     if diff.is_empty() && as_applied {
@@ -180,7 +175,7 @@ fn changed_fields(
                     Some("ownership of its fields".into()),
                     DriftKind::Taken,
                     Severity::Note,
-                    last_writer(around, &object.id.key()),
+                    other_writer(around, &object.id.key(), ""),
                 )
             });
         }
@@ -243,11 +238,30 @@ fn same_field(path: &str, holder: &Holder) -> bool {
         || plain.starts_with(&format!("{path}."))
 }
 
-/// The manager that wrote an object of a release last; Helm by somebody's hand counts too.
-fn last_writer_of_rendered(around: &Surroundings<'_>, object: &str) -> Who {
+/// Who holds a field of an object of a release now; Helm by somebody's hand counts too.
+fn writer_of_rendered(around: &Surroundings<'_>, object: &str, field: &str) -> Who {
     let (_, meta) = around.metas.iter().find(|(key, _)| key.to_string() == object)?;
-    let entries = meta.managers.iter().filter(|entry| entry.subresource != "status");
-    entries.max_by_key(|entry| entry.time_seconds).map(|entry| (entry.manager.clone(), entry.time()))
+    writer(meta, field, |_| true)
+}
+
+/// Who holds the field now, else who wrote last: of those that count.
+fn writer(meta: &Meta, field: &str, counts: impl Fn(&ManagerEntry) -> bool) -> Who {
+    let entries: Vec<&ManagerEntry> =
+        meta.managers.iter().filter(|entry| entry.subresource != "status" && counts(entry)).collect();
+    let holds = |entry: &&&ManagerEntry| {
+        field_paths(&entry.fields)
+            .iter()
+            .map(ToString::to_string)
+            .any(|path| is_below(&path, field) || is_below(field, &path))
+    };
+    let found = entries.iter().filter(holds).max_by_key(|entry| entry.time_seconds);
+    let found = found.or_else(|| entries.iter().max_by_key(|entry| entry.time_seconds))?;
+    // The scale subresource keeps no time.
+    Some((found.manager.clone(), if found.time_seconds == 0 { String::new() } else { found.time() }))
+}
+
+fn is_below(path: &str, whole: &str) -> bool {
+    path.strip_prefix(whole).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
 }
 
 fn release(name: &str, state: &ReleaseState, at: Option<&String>, around: &Surroundings<'_>, moved: &mut Moved) {
@@ -285,7 +299,7 @@ fn release(name: &str, state: &ReleaseState, at: Option<&String>, around: &Surro
                             (!whole).then(|| field.path.clone()),
                             if whole { DriftKind::Removed } else { DriftKind::Changed },
                             if whole { Severity::Error } else { Severity::Warning },
-                            last_writer_of_rendered(around, object),
+                            writer_of_rendered(around, object, &field.path),
                         )
                     });
                 }
