@@ -23,7 +23,7 @@ use environment::Environment;
 use failure::{Exit, Failure};
 
 pub use args::Cli as CommandLine;
-pub use show::PlanReport;
+pub use show::{PlanReport, plan_human};
 
 /// Reads the arguments, runs the command, prints a failure, and answers the exit code.
 pub fn main() -> ExitCode {

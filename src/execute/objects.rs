@@ -14,7 +14,7 @@ use crate::{
     desired::DesiredObject,
     id::{Gvk, ObjectId},
     live::{Remembered, SecretValues, fingerprint, keep_ignored},
-    plan::{Action, Expect, ObjectStep, Step},
+    plan::{Action, Expect, ObjectStep, Step, is_made_by_kubernetes},
 };
 
 /// Tries of a write whose object's status moved between looking and writing. Controllers write status a few times a second
@@ -98,7 +98,7 @@ impl ObjectRunner<'_> {
             let guard = if object.take { Guard::taking() } else { Guard::ours() };
             match self.cluster.apply(resource, id, &manifest, &guard).await {
                 Ok(applied) => {
-                    if *expect == Expect::Absent && !applied.created {
+                    if appeared(id, expect) && !applied.created {
                         return Err(StepError {
                             attempted: format!("create {id}"),
                             left: LeftBehind::Partial,
@@ -213,6 +213,16 @@ impl ObjectRunner<'_> {
         }
         self.cluster.apply(resource, id, &bare, &Guard::ours()).await?;
         Ok(())
+    }
+}
+
+/// Whether an object that was not created is somebody else's that appeared. Kubernetes itself makes some in each new
+/// namespace; the blueprint adds to them.
+fn appeared(id: &ObjectId, expect: &Expect) -> bool {
+    match expect {
+        Expect::Absent => true,
+        Expect::New => !is_made_by_kubernetes(id),
+        Expect::Object { .. } | Expect::Revision(_) | Expect::Provider => false,
     }
 }
 

@@ -167,7 +167,11 @@ fn references(id: &ObjectId, manifest: &Value) -> Vec<ObjectKey> {
                 text(manifest, "/spec/scaleTargetRef/kind"),
                 text(manifest, "/spec/scaleTargetRef/name"),
             ) {
-                found.push(ObjectId::new(&version, &kind, namespace, &name).key());
+                let scaled = ObjectId::new(&version, &kind, namespace, &name).key();
+                // An autoscaler of an autoscaler is nonsense that the server takes; two of them would wait for each other.
+                if scaled.kind != id.gvk.group_kind() {
+                    found.push(scaled);
+                }
             }
         }
         ("", "ServiceAccount") => {
@@ -234,15 +238,43 @@ fn pod_references(pod: &Value, namespace: Option<&str>, found: &mut Vec<ObjectKe
     }
 }
 
+/// Groups that every Kubernetes API server has. Other groups of `k8s.io` come as definitions (`gateway.networking.k8s.io`).
+const BUILTIN: [&str; 22] = [
+    "",
+    "admissionregistration.k8s.io",
+    "apiextensions.k8s.io",
+    "apiregistration.k8s.io",
+    "apps",
+    "authentication.k8s.io",
+    "authorization.k8s.io",
+    "autoscaling",
+    "batch",
+    "certificates.k8s.io",
+    "coordination.k8s.io",
+    "discovery.k8s.io",
+    "events.k8s.io",
+    "flowcontrol.apiserver.k8s.io",
+    "internal.apiserver.k8s.io",
+    "networking.k8s.io",
+    "node.k8s.io",
+    "policy",
+    "rbac.authorization.k8s.io",
+    "resource.k8s.io",
+    "scheduling.k8s.io",
+    "storage.k8s.io",
+];
+
+/// Whether every Kubernetes API server has a group's kinds.
+pub(super) fn is_builtin(kind: &GroupKind) -> bool {
+    BUILTIN.contains(&kind.group.as_str())
+}
+
 /// The order in which kinds go: custom resources while their controllers still run, workloads before what they use, what
 /// holds others last. Lower goes first.
 pub(super) fn removal_wave(kind: &GroupKind) -> u8 {
-    let builtin = kind.group.is_empty()
-        || kind.group.ends_with(".k8s.io")
-        || ["apps", "batch", "autoscaling", "policy"].contains(&kind.group.as_str());
     match (kind.group.as_str(), kind.kind.as_str()) {
         _ if is_one_of(kind, &INTERCEPTORS) => 0,
-        _ if !builtin => 1,
+        _ if !is_builtin(kind) => 1,
         _ if is_one_of(kind, &WORKLOADS) => 2,
         ("", "Namespace")
         | ("apiextensions.k8s.io", "CustomResourceDefinition")

@@ -4,6 +4,8 @@
 //!
 //! Not here: anything of one cloud, any SDK, anything about objects inside a cluster.
 
+#[cfg(feature = "contract")]
+pub mod contract;
 mod observed;
 mod operation;
 mod provider;
