@@ -128,8 +128,13 @@ impl Digest {
     /// Hashes bytes.
     pub fn of_bytes(bytes: &[u8]) -> Self {
         use sha2::Digest as _;
-        let hash = sha2::Sha256::digest(bytes);
-        Self(hash.iter().map(|byte| format!("{byte:02x}")).collect())
+        const HEX: &[u8; 16] = b"0123456789abcdef";
+        let mut text = String::with_capacity(64);
+        for byte in sha2::Sha256::digest(bytes) {
+            text.push(char::from(HEX[usize::from(byte >> 4)]));
+            text.push(char::from(HEX[usize::from(byte & 15)]));
+        }
+        Self(text)
     }
 
     /// Hashes a JSON value in its canonical form: object keys sorted, no white space.

@@ -7,7 +7,7 @@ use std::{
 };
 
 use anyhow::Context;
-use wbk_provider_api::{Access, Operation, Provider, ProviderKind, Seen, Why};
+use wbk_provider_api::{Access, Observed, Operation, Provider, ProviderKind, Seen, Why};
 
 use super::{
     args::{BlueprintArgs, Global},
@@ -170,53 +170,93 @@ pub async fn look(
     say: &(dyn Fn(&str) + Sync),
 ) -> Result<Situation, Failure> {
     let provider = provider(desired, environment, global)?;
-    let (observed, connection) = futures::join!(provider.observe(&desired.wanted), reach(&*provider, desired, global));
+    let looker = Looker { desired, environment, global, purpose, say };
+    // The provider looks at its side while the cluster is asked: neither waits for the other.
+    let (observed, through) = futures::join!(provider.observe(&desired.wanted), async {
+        match reach(&*provider, desired, global).await {
+            Ok(connection) => Ok(looker.through(Some(connection), None).await),
+            Err(unreached) => Err(unreached),
+        }
+    });
+    let mut hint = None;
+    let cluster_side = match through {
+        Ok(cluster_side) => cluster_side?,
+        Err(unreached) => {
+            let unreached = match &observed.cluster {
+                Seen::Absent => None,
+                Seen::Present(seen) if !seen.running => {
+                    let why = Why("the cluster is there and not running".into());
+                    Some(Unreached { why, hint: Some("apply starts it".into()) })
+                }
+                Seen::Present(_) | Seen::Unknown(_) => Some(unreached),
+            };
+            hint = unreached.as_ref().and_then(|unreached| unreached.hint.clone());
+            looker.through(None, unreached.map(|unreached| unreached.why)).await?
+        }
+    };
+    let ClusterSide { connection, charts, values, mut sight, before, memory } = cluster_side;
     let operations = match purpose {
         Purpose::Apply => provider.plan(&desired.wanted, &observed),
         Purpose::Destroy => provider.plan_destroy(&desired.wanted, &observed),
     };
-    let (connection, unreachable) = match (&observed.cluster, connection) {
-        (_, Ok(connection)) => (Some(connection), None),
-        (Seen::Absent, Err(_)) => (None, None),
-        (Seen::Present(seen), Err(_)) if !seen.running => {
-            let why = Why("the cluster is there and not running".into());
-            (None, Some(Unreached { why, hint: Some("apply starts it".into()) }))
-        }
-        (Seen::Present(_) | Seen::Unknown(_), Err(unreached)) => (None, Some(unreached)),
-    };
-    let hint = unreachable.as_ref().and_then(|unreached| unreached.hint.clone());
-    let reached = connection.as_ref().map(|connection| (&connection.cluster, &connection.discovery));
-    let values = match purpose {
-        Purpose::Apply => {
-            secrets::resolve(desired.objects.iter(), environment, reached).await.map_err(missing_secrets)?
-        }
-        Purpose::Destroy => SecretValues::default(),
-    };
-    let charts = match (desired.releases.is_empty(), purpose) {
-        (true, _) => None,
-        (false, _) => Some(render_all(desired, environment, global, connection.as_ref(), say).await?),
-    };
-    let rendered = charts.as_ref().map(|charts| charts.rendered.as_slice()).unwrap_or_default();
-    let before = match &connection {
-        Some(connection) => Memory::load(&memory_path(environment, &desired.name, &connection.access)),
-        None => Memory::load(Path::new("/nonexistent")),
-    };
-    let observer = Observer { desired, releases: rendered, memory: before.clone(), values: &values };
-    let reach = match (&connection, unreachable) {
-        (Some(connection), _) => Reach::Cluster {
-            cluster: &connection.cluster,
-            discovery: &connection.discovery,
-            context: &connection.access.context,
-        },
-        (None, Some(unreached)) => Reach::Unreachable(unreached.why),
-        (None, None) => Reach::NoCluster,
-    };
-    let sight = observer.observe(observed, reach).await;
+    sight.live.provider = observed;
     if let ClusterState::Reached(world) = &sight.live.cluster {
         check_pin(desired, environment, world)?;
     }
-    let memory = connection.as_ref().map(|connection| memory_path(environment, &desired.name, &connection.access));
     Ok(Situation { provider, operations, connection, charts, values, sight, before, memory, hint })
+}
+
+/// What a look is given.
+struct Looker<'a> {
+    desired: &'a Desired,
+    environment: &'a Environment,
+    global: &'a Global,
+    purpose: Purpose,
+    say: &'a (dyn Fn(&str) + Sync),
+}
+
+/// All of a [`Situation`] that is not the provider's.
+struct ClusterSide {
+    connection: Option<Connection>,
+    charts: Option<Charts>,
+    values: SecretValues,
+    sight: Sight,
+    before: Memory,
+    memory: Option<PathBuf>,
+}
+
+impl Looker<'_> {
+    /// Looks through a connection; without one, at what its absence means. What the provider saw is left open.
+    async fn through(&self, connection: Option<Connection>, unreachable: Option<Why>) -> Result<ClusterSide, Failure> {
+        let Self { desired, environment, global, purpose, say } = *self;
+        let reached = connection.as_ref().map(|connection| (&connection.cluster, &connection.discovery));
+        let values = match purpose {
+            Purpose::Apply => {
+                secrets::resolve(desired.objects.iter(), environment, reached).await.map_err(missing_secrets)?
+            }
+            Purpose::Destroy => SecretValues::default(),
+        };
+        let charts = match (desired.releases.is_empty(), purpose) {
+            (true, _) => None,
+            (false, _) => Some(render_all(desired, environment, global, connection.as_ref(), say).await?),
+        };
+        let rendered = charts.as_ref().map(|charts| charts.rendered.as_slice()).unwrap_or_default();
+        let memory = connection.as_ref().map(|connection| memory_path(environment, &desired.name, &connection.access));
+        let before = Memory::load(memory.as_deref().unwrap_or(Path::new("/nonexistent")));
+        let observer = Observer { desired, releases: rendered, memory: before.clone(), values: &values };
+        let reach = match (&connection, unreachable) {
+            (Some(connection), _) => Reach::Cluster {
+                cluster: &connection.cluster,
+                discovery: &connection.discovery,
+                context: &connection.access.context,
+            },
+            (None, Some(why)) => Reach::Unreachable(why),
+            (None, None) => Reach::NoCluster,
+        };
+        let open = Observed { cluster: Seen::Unknown(Why("it is being looked at".into())), pools: BTreeMap::new() };
+        let sight = observer.observe(open, reach).await;
+        Ok(ClusterSide { connection, charts, values, sight, before, memory })
+    }
 }
 
 fn missing_secrets(errors: Vec<(String, crate::live::SecretError)>) -> Failure {

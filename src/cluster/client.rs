@@ -18,6 +18,9 @@ const METADATA_ONE: &str = "application/vnd.kubernetes.protobuf;as=PartialObject
 const DISCOVERY: &str = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList";
 const APPLY_PATCH: &str = "application/apply-patch+yaml";
 
+/// Who asks, in the API server's audit log.
+const USER_AGENT: &str = concat!("wbk-infra/", env!("CARGO_PKG_VERSION"));
+
 /// Objects in one page of a LIST. kubectl's page is 500; metadata is small, and each page costs a round trip.
 const PAGE: usize = 5_000;
 
@@ -344,7 +347,11 @@ impl Cluster {
             };
             (error, None)
         };
-        let mut request = Request::builder().method(method.clone()).uri(path).header("accept", accept);
+        let mut request = Request::builder()
+            .method(method.clone())
+            .uri(path)
+            .header("accept", accept)
+            .header("user-agent", USER_AGENT);
         let bytes = match body {
             Some((content_type, bytes)) => {
                 request = request.header("content-type", *content_type);

@@ -11,10 +11,15 @@ use kube::{
 use tower::{BoxError, ServiceBuilder, ServiceExt};
 use wbk_provider_api::Access;
 
-use super::{ClusterError, ErrorKind};
+use super::{ClusterError, ErrorKind, one_connection::OneConnection};
 
 /// How long a TCP connection may take. A reachable server answers within a few round trips; 10 s covers a slow VPN.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// What the server may send before it is read, in bytes: for one answer and for all. HTTP/2 begins with 64 KiB for both,
+/// so that a LIST of 2 MB waits for dozens of round trips; a window that adapts spends some on learning it.
+const STREAM_WINDOW: u32 = 4 << 20;
+const CONNECTION_WINDOW: u32 = 32 << 20;
 
 /// Makes a client for an API server.
 ///
@@ -47,8 +52,9 @@ pub async fn connect(access: &Access) -> Result<Client, ClusterError> {
         tls = tls.with_server_name_resolver(hyper_rustls::FixedServerNameResolver::new(name));
     }
     let http = hyper_util::client::legacy::Client::builder(TokioExecutor::new())
-        .http2_adaptive_window(true)
-        .build::<_, Body>(tls.enable_all_versions().wrap_connector(tcp));
+        .http2_initial_stream_window_size(STREAM_WINDOW)
+        .http2_initial_connection_window_size(CONNECTION_WINDOW)
+        .build::<_, Body>(OneConnection::new(tls.enable_all_versions().wrap_connector(tcp)));
     let service = ServiceBuilder::new()
         .layer(config.base_uri_layer())
         .option_layer(config.auth_layer().map_err(local)?)

@@ -7,6 +7,7 @@ mod discovery;
 mod error;
 mod gate;
 mod metadata;
+mod one_connection;
 mod ownership;
 mod pod;
 mod protobuf;

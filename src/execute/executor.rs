@@ -35,6 +35,11 @@ pub enum Stop {
 /// readiness waits, which are cheap.
 const AT_ONCE: usize = 128;
 
+/// While this many steps are under way, as many as requests may be, further ones wait up to [`COMPANY`] for others that
+/// become ready meanwhile: the journal is written through once for all of them (3.5 ms each time on the disk measured).
+const ENOUGH: usize = 48;
+const COMPANY: Duration = Duration::from_millis(20);
+
 /// What became of a plan.
 #[derive(Debug, Default)]
 pub struct Execution {
@@ -75,9 +80,13 @@ pub async fn execute(
     let mut state = State::new(plan, events);
     let mut running = FuturesUnordered::new();
     let mut broken: Option<JournalError> = None;
+    let mut announced_at: Option<tokio::time::Instant> = None;
     loop {
         let mode = *stop.borrow();
-        if mode == Stop::No && broken.is_none() {
+        let company = announced_at
+            .map(|at| at + COMPANY)
+            .filter(|due| state.under_way.len() >= ENOUGH && tokio::time::Instant::now() < *due);
+        if mode == Stop::No && broken.is_none() && company.is_none() {
             state.block_dependants();
             if let Err(why) = fence() {
                 state.block_rest(&why);
@@ -89,6 +98,9 @@ pub async fn execute(
                 .collect();
             match if announced.is_empty() { Ok(()) } else { journal.started(&announced) } {
                 Ok(()) => {
+                    if !ready.is_empty() {
+                        announced_at = Some(tokio::time::Instant::now());
+                    }
                     for step in ready {
                         events(Event::Started { step: step.id.clone(), action: step.action });
                         state.under_way.insert(step.id.clone(), step.phase);
@@ -111,6 +123,7 @@ pub async fn execute(
                     broken.get_or_insert(error);
                 }
             }
+            () = tokio::time::sleep_until(company.unwrap_or_else(tokio::time::Instant::now)), if company.is_some() => {}
             changed = stop.changed() => {
                 if changed.is_err() || *stop.borrow() == Stop::Now {
                     state.execution.abandoned.extend(state.under_way.keys().cloned());
@@ -210,6 +223,9 @@ impl<'a> State<'a> {
 
     /// Blocks what hangs on a step that failed or was blocked; removals hang on every change.
     fn block_dependants(&mut self) {
+        if self.dead.is_empty() {
+            return;
+        }
         loop {
             let next = self.waiting.values().find_map(|step| {
                 let need = step.needs.iter().find(|need| self.dead.contains(*need));

@@ -179,6 +179,8 @@ impl DesiredObject {
     pub fn digest(&self) -> Digest {
         let slots: Vec<Value> =
             self.secrets.iter().map(|slot| serde_json::json!({ "key": slot.key, "from": slot.from })).collect();
-        Digest::of_json(&serde_json::json!([self.manifest, slots]))
+        // Canonical as `Digest::of_json` is, without a copy of the manifest.
+        let bytes = serde_json::to_vec(&(&self.manifest, &slots)).expect("JSON values are plain data");
+        Digest::of_bytes(&bytes)
     }
 }
