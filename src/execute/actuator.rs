@@ -191,7 +191,12 @@ impl<'a> PlatformActuator<'a> {
         let outcome = match slot.connection.as_ref().filter(|_| complete && !lease.is_lost()) {
             Some((cluster, discovery)) => {
                 let parent = Parent { cluster, discovery, marks: &self.marks };
-                if self.plan.destroys { parent.remove().await } else { parent.complete(&self.plan.kinds).await }
+                match (self.plan.destroys, self.plan.not_planned.is_empty()) {
+                    (false, _) => parent.complete(&self.plan.kinds).await,
+                    (true, true) => parent.remove().await,
+                    // What is kept is found again by the kinds that the parent names.
+                    (true, false) => Ok(()),
+                }
             }
             None => Ok(()),
         };
