@@ -275,7 +275,7 @@ Examples:
         #[arg(value_name = "PATH")]
         path: String,
     },
-    /// Print the JSON Schema of blueprints, of plans or of drift reports.
+    /// Print the JSON Schema of blueprints, of plans or of what an apply did.
     Schema {
         /// Of what.
         #[arg(value_enum, default_value_t = SchemaOf::Blueprint)]
@@ -322,6 +322,8 @@ pub enum SchemaOf {
     Blueprint,
     /// `plan -o json`.
     Plan,
+    /// `apply -o json` and `destroy -o json`.
+    Apply,
 }
 
 /// Commands on local clusters.
