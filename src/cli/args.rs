@@ -278,7 +278,7 @@ Examples:
         #[arg(short = 'f', long = "file", value_name = "FILE")]
         files: Vec<PathBuf>,
     },
-    /// Print the JSON Schema of blueprints or of plans.
+    /// Print the JSON Schema of blueprints, of plans or of what an apply did.
     Schema {
         /// Of what.
         #[arg(value_enum, default_value_t = SchemaOf::Blueprint)]
@@ -325,6 +325,8 @@ pub enum SchemaOf {
     Blueprint,
     /// `plan -o json`.
     Plan,
+    /// `apply -o json` and `destroy -o json`.
+    Apply,
 }
 
 /// Commands on local clusters.

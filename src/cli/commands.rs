@@ -9,7 +9,7 @@ use super::{
     args::{BlueprintArgs, CheckArgs, Conflicts, DecisionArgs, Global, Output},
     environment::Environment,
     failure::{Exit, Failure},
-    show::{Mood, Progress, paint, plan_human, plan_json, plan_markdown},
+    show::{ApplyReport, Mood, Progress, paint, plan_human, plan_json, plan_markdown},
     situation::{self, Purpose, Situation, additions, files, look, memory_path, read},
 };
 use crate::{
@@ -124,6 +124,9 @@ impl Session<'_> {
         yes: bool,
         verify: bool,
     ) -> Result<Exit, Failure> {
+        if self.global.output == Output::Sarif {
+            return Err(unfit("apply", self.global.output));
+        }
         let files = files(blueprint)?;
         if let [file] = files.as_slice()
             && let Some(saved) = saved_plan(file)?
@@ -145,13 +148,26 @@ impl Session<'_> {
                 return Ok(Exit::Done);
             }
             let digest = SavedPlan::new(made.clone(), &[], Vec::new()).digest;
-            if let Some(exit) = self.carry_out(&made, &digest, None, situation, decisions.adopt.clone()).await? {
+            let execution = self.carry_out(&made, &digest, None, situation, decisions.adopt.clone()).await?;
+            let report = ApplyReport::new(&made, simulated, &execution);
+            if let Some(exit) = self.report_execution(&execution) {
+                self.show_report(&report)?;
                 return Ok(exit);
             }
             if !is_first_part {
-                return self.finish(&desired, &options(decisions), checks, verify).await;
+                return self.finish(&desired, &options(decisions), (checks, verify), report).await;
             }
         }
+    }
+
+    /// One document for programs; people were told while it happened.
+    fn show_report(&self, report: &ApplyReport) -> Result<(), Failure> {
+        match self.global.output {
+            Output::Json => out(&serde_json::to_string_pretty(report)?),
+            Output::Yaml => out(&crate::blueprint::to_yaml(&serde_json::to_value(report)?)),
+            Output::Human | Output::Markdown | Output::Sarif | Output::Ctrf | Output::Junit => {}
+        }
+        Ok(())
     }
 
     /// After an apply: nothing is left to do, and the promises hold.
@@ -159,8 +175,8 @@ impl Session<'_> {
         &self,
         desired: &Desired,
         options: &PlanOptions,
-        checks: &CheckArgs,
-        verify: bool,
+        (checks, verify): (&CheckArgs, bool),
+        mut report: ApplyReport,
     ) -> Result<Exit, Failure> {
         let situation = self.look(desired, Purpose::Apply).await?;
         if let ClusterState::Reached(world) = &situation.sight.live.cluster {
@@ -170,6 +186,8 @@ impl Session<'_> {
         if !again.is_empty() || again.is_blocked() {
             anstream::eprintln!("{}", paint(Mood::Bad, "after the apply something is still to be done:"));
             anstream::eprintln!("{}", plan_human(&again, self.global.verbose, situation.simulated(desired)));
+            report.remaining = Some(plan_json(&again, situation.simulated(desired)));
+            self.show_report(&report)?;
             return Ok(Exit::Stopped);
         }
         if !self.global.quiet {
@@ -179,9 +197,21 @@ impl Session<'_> {
             );
         }
         if !verify {
+            self.show_report(&report)?;
             return Ok(Exit::Done);
         }
-        self.run_checks(desired, &situation, checks).await
+        let Some(connection) = &situation.connection else {
+            return Err(Failure::from(anyhow::anyhow!("there is no cluster to verify")));
+        };
+        let checked = self.check(desired, connection, checks).await?;
+        report.verification = Some(verify::json(&checked));
+        self.show_report(&report)?;
+        match self.global.output {
+            Output::Json | Output::Yaml => Ok(exit_of(&checked)),
+            Output::Human | Output::Markdown | Output::Sarif | Output::Ctrf | Output::Junit => {
+                self.show_checks(&checked)
+            }
+        }
     }
 
     async fn apply_saved(&self, saved: SavedPlan, checks: &CheckArgs, verify: bool) -> Result<Exit, Failure> {
@@ -215,23 +245,28 @@ impl Session<'_> {
         }
         std::fs::write(&marker, "").with_context(|| format!("mark the plan as applied in {}", marker.display()))?;
         let digest = saved.digest.clone();
-        if let Some(exit) = self.carry_out(&made, &digest, Some(digest.clone()), situation, saved.adopt.clone()).await?
-        {
+        let simulated = situation.simulated(&desired);
+        let execution = self.carry_out(&made, &digest, Some(digest.clone()), situation, saved.adopt.clone()).await?;
+        let report = ApplyReport::new(&made, simulated, &execution);
+        if let Some(exit) = self.report_execution(&execution) {
+            self.show_report(&report)?;
             return Ok(exit);
         }
         let files: Vec<std::path::PathBuf> = saved.blueprint_files.iter().map(|(name, _)| name.into()).collect();
         let unchanged = blueprint_digests(&files).is_ok_and(|now| now == saved.blueprint_files);
         if made.destroys {
+            self.show_report(&report)?;
             return Ok(Exit::Done);
         }
         if !unchanged || files.is_empty() {
             anstream::eprintln!(
                 "the blueprint's files are not those the plan was made from: not planned again and not verified"
             );
+            self.show_report(&report)?;
             return Ok(Exit::Done);
         }
         let desired = read(&files, self.environment)?;
-        self.finish(&desired, &PlanOptions::default(), checks, verify).await
+        self.finish(&desired, &PlanOptions::default(), (checks, verify), report).await
     }
 
     /// Whether the user agrees: asked where somebody can answer, and where the plan costs or disturbs anybody.
@@ -260,7 +295,7 @@ impl Session<'_> {
         }
     }
 
-    /// Runs a plan. `None`: every step is done. Otherwise the exit code of a stop, with what is left named.
+    /// Runs a plan as far as it goes.
     async fn carry_out(
         &self,
         made: &Plan,
@@ -268,9 +303,9 @@ impl Session<'_> {
         saved: Option<Digest>,
         situation: Situation,
         adopt: Vec<String>,
-    ) -> Result<Option<Exit>, Failure> {
+    ) -> Result<Execution, Failure> {
         if made.is_empty() {
-            return Ok(None);
+            return Ok(Execution::default());
         }
         let progress =
             Progress::new(made.steps.len(), self.environment.progress_terminal, self.global.quiet, self.global.verbose);
@@ -335,12 +370,13 @@ impl Session<'_> {
         if let Err(error) = actuator.end(execution.is_complete()).await {
             anstream::eprintln!("warning: {}", error.line());
         }
-        Ok(self.report_execution(&execution))
+        Ok(execution)
     }
 
+    /// Tells what became of a plan. `None`: every step is done. Otherwise the exit code of a stop, with what is left named.
     fn report_execution(&self, execution: &Execution) -> Option<Exit> {
         if execution.is_complete() {
-            if !self.global.quiet {
+            if !self.global.quiet && !execution.done.is_empty() {
                 anstream::eprintln!("{} {} steps", paint(Mood::Good, "done:"), execution.done.len());
             }
             return None;
@@ -384,14 +420,6 @@ impl Session<'_> {
             Failure { error, hint, exit: Exit::Inconclusive }
         })?;
         let report = self.check(&desired, &connection, checks).await?;
-        self.show_checks(&report)
-    }
-
-    async fn run_checks(&self, desired: &Desired, situation: &Situation, checks: &CheckArgs) -> Result<Exit, Failure> {
-        let Some(connection) = &situation.connection else {
-            return Err(Failure::from(anyhow::anyhow!("there is no cluster to verify")));
-        };
-        let report = self.check(desired, connection, checks).await?;
         self.show_checks(&report)
     }
 
@@ -440,11 +468,7 @@ impl Session<'_> {
             Output::Junit => out(&verify::junit(report)?),
             other @ Output::Sarif => return Err(unfit("verify", other)),
         }
-        Ok(match report.verdict() {
-            verify::Verdict::Pass => Exit::Done,
-            verify::Verdict::Fail => Exit::CheckFailed,
-            verify::Verdict::Inconclusive => Exit::Inconclusive,
-        })
+        Ok(exit_of(report))
     }
 
     /// `drift`.
@@ -543,6 +567,12 @@ impl Session<'_> {
         decisions: &DecisionArgs,
         yes: bool,
     ) -> Result<Exit, Failure> {
+        match self.global.output {
+            Output::Human | Output::Json | Output::Yaml => {}
+            other @ (Output::Markdown | Output::Sarif | Output::Ctrf | Output::Junit) => {
+                return Err(unfit("destroy", other));
+            }
+        }
         let desired = read(&files(blueprint)?, self.environment)?;
         let desired = &desired;
         let situation = self.look(desired, Purpose::Destroy).await?;
@@ -557,14 +587,19 @@ impl Session<'_> {
         }
         let digest = SavedPlan::new(made.clone(), &[], Vec::new()).digest;
         let memory = situation.memory.clone();
-        if let Some(exit) = self.carry_out(&made, &digest, None, situation, Vec::new()).await? {
+        let execution = self.carry_out(&made, &digest, None, situation, Vec::new()).await?;
+        let mut report = ApplyReport::new(&made, simulated, &execution);
+        if let Some(exit) = self.report_execution(&execution) {
+            self.show_report(&report)?;
             return Ok(exit);
         }
-        self.scan(desired, memory.as_deref()).await
+        report.left = self.scan(desired, memory.as_deref()).await?;
+        self.show_report(&report)?;
+        Ok(Exit::Done)
     }
 
     /// What is left after a destroy.
-    async fn scan(&self, desired: &Desired, memory: Option<&Path>) -> Result<Exit, Failure> {
+    async fn scan(&self, desired: &Desired, memory: Option<&Path>) -> Result<Vec<String>, Failure> {
         let situation = look(desired, self.environment, self.global, Purpose::Destroy, &self.say()).await?;
         let everything = PlanOptions { delete: ["all".to_owned()].into(), ..PlanOptions::default() };
         let rest = destroy(desired, &situation.sight.live, &situation.operations, &everything);
@@ -587,14 +622,18 @@ impl Session<'_> {
             {
                 anstream::eprintln!("warning: remove {}: {error}", memory.display());
             }
-            out("Left: nothing.");
-            return Ok(Exit::Done);
         }
-        out(&format!("Left, {} things:", left.len()));
-        for line in &left {
-            out(&format!("  {line}"));
+        if self.global.output == Output::Human {
+            if left.is_empty() {
+                out("Left: nothing.");
+            } else {
+                out(&format!("Left, {} things:", left.len()));
+                for line in &left {
+                    out(&format!("  {line}"));
+                }
+            }
         }
-        Ok(Exit::Done)
+        Ok(left)
     }
 
     /// `status`.
@@ -627,6 +666,14 @@ fn unfinished_line(before: &crate::execute::Unfinished) -> String {
             before.since,
             before.started.len()
         ),
+    }
+}
+
+fn exit_of(report: &verify::Report) -> Exit {
+    match report.verdict() {
+        verify::Verdict::Pass => Exit::Done,
+        verify::Verdict::Fail => Exit::CheckFailed,
+        verify::Verdict::Inconclusive => Exit::Inconclusive,
     }
 }
 

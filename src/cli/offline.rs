@@ -6,7 +6,7 @@ use super::{
     args::{BlueprintArgs, Cli, Global, Output, SchemaOf},
     commands::{Session, out, unfit},
     failure::{Exit, Failure},
-    show::PlanReport,
+    show::{ApplyReport, PlanReport},
     situation::{files, read, read_only, today},
 };
 use crate::blueprint::{DiskFiles, ExplainError};
@@ -67,6 +67,7 @@ pub fn schema(of: SchemaOf) -> Result<Exit, Failure> {
     let schema = match of {
         SchemaOf::Blueprint => crate::blueprint::json_schema(),
         SchemaOf::Plan => serde_json::to_value(schemars::schema_for!(PlanReport))?,
+        SchemaOf::Apply => serde_json::to_value(schemars::schema_for!(ApplyReport))?,
     };
     out(&serde_json::to_string_pretty(&schema)?);
     Ok(Exit::Done)

@@ -10,6 +10,7 @@ mod observed;
 mod operation;
 mod provider;
 mod spec;
+mod words;
 
 pub use observed::{ClusterSeen, Observed, PoolSeen, Seen, Why};
 pub use operation::{Disruption, FieldDiff, Operation, OperationAction, ProviderTarget};
@@ -17,3 +18,4 @@ pub use provider::{Access, LeftBehind, Leftover, Progress, ProgressSink, Provide
 pub use spec::{
     Accelerator, Capacity, ClusterSpec, GpuShape, PoolSize, PoolSpec, ProviderKind, Shape, Taint, TaintEffect, Wanted,
 };
+pub use words::{ServerWords, server_words};

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use wbk_provider_api::{LeftBehind, ProviderError};
+use wbk_provider_api::{LeftBehind, ProviderError, ServerWords};
 
 /// Something that the local provider could not do.
 #[derive(Debug, thiserror::Error)]
@@ -151,9 +151,9 @@ pub enum LocalError {
     Api {
         /// What was attempted.
         what: String,
-        /// What came back.
+        /// What came back, in the server's words.
         #[source]
-        source: Box<kube::Error>,
+        source: ServerWords,
     },
     /// A kubeconfig could not be used.
     #[error("cannot use the kubeconfig {}", path.display())]
@@ -194,7 +194,7 @@ impl LocalError {
 
     pub(crate) fn api(what: impl Into<String>) -> impl FnOnce(kube::Error) -> Self {
         let what = what.into();
-        move |source| Self::Api { what, source: Box::new(source) }
+        move |source| Self::Api { what, source: source.into() }
     }
 
     /// One concrete action for the user, where there is one.

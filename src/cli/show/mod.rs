@@ -1,11 +1,13 @@
 //! Text for people, pull requests and programs, made of values; printing is the caller's.
 
+mod apply_report;
 mod plan_human;
 mod plan_json;
 mod plan_markdown;
 mod progress;
 mod style;
 
+pub use apply_report::ApplyReport;
 pub use plan_human::plan_human;
 pub use plan_json::{PlanReport, plan_json};
 pub use plan_markdown::plan_markdown;
