@@ -122,8 +122,8 @@ fn one(kind: usize, group: &str, space: &str, name: &str) -> Value {
     match kind {
         0 => json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": within,
             "data": {"config.yaml": "lr: 0.001\nbatch: 64\nepochs: 10\n", "mode": "fast"}}),
-        1 => json!({"apiVersion": "v1", "kind": "Secret", "metadata": within, "type": "Opaque",
-            "data": {"token": "bm90LWEtc2VjcmV0"}}),
+        // Without values: a manifest may not hold any here.
+        1 => json!({"apiVersion": "v1", "kind": "Secret", "metadata": within, "type": "Opaque"}),
         2 => json!({"apiVersion": "v1", "kind": "Service", "metadata": within,
             "spec": {"selector": {"app": name}, "clusterIP": "None",
                 "ports": [{"name": "http", "port": 80, "targetPort": "http", "protocol": "TCP"}]}}),

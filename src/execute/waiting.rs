@@ -11,7 +11,8 @@ use crate::{
     id::{Gvk, ObjectId},
 };
 
-/// After this long a wait is slow: pods and events are read to say why. Ready objects are ready within a second.
+/// After this long a wait is slow: pods and events are read to say why, and again after as long. Ready objects are ready
+/// within a second.
 const SLOW: Duration = Duration::from_secs(5);
 
 /// Kinds that are not ready just by being there.
@@ -60,6 +61,7 @@ impl Wait<'_> {
         let started = Instant::now();
         let mut pace = Pace::new();
         let mut said = String::new();
+        let mut explained: Option<(Instant, String, String)> = None;
         loop {
             let waiting = match self.cluster.get(self.resource, self.id).await {
                 Ok(Some(object)) => match readiness(&object) {
@@ -69,7 +71,15 @@ impl Wait<'_> {
                         return Err(StepError::overdue(format!("{} did not become ready", self.id), why));
                     }
                     Readiness::Waiting(why) if started.elapsed() < SLOW => why,
-                    Readiness::Waiting(why) => self.explained(&object, why).await,
+                    Readiness::Waiting(why) => match &explained {
+                        // Two more requests at each look would slow what is waited for, where much is.
+                        Some((at, before, text)) if *before == why && at.elapsed() < SLOW => text.clone(),
+                        _ => {
+                            let text = self.explained(&object, why.clone()).await;
+                            explained = Some((Instant::now(), why, text.clone()));
+                            text
+                        }
+                    },
                 },
                 Ok(None) => {
                     return Err(StepError::overdue(
