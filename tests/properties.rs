@@ -386,20 +386,32 @@ impl Case {
     }
 }
 
+/// Threads of a law. Some cases wait (for a kind that never comes: 3 s), so more of them than cores are under way.
+const THREADS: u8 = 8;
+
 /// Runs a law on many cases; the same ones each time.
-fn law<T: std::fmt::Debug, F: Future<Output = Result<(), TestCaseError>>>(
+fn law<S: Strategy, F: Future<Output = Result<(), TestCaseError>>>(
     cases: u32,
-    strategy: impl Strategy<Value = T>,
-    test: impl Fn(T) -> F,
+    strategy: impl Fn() -> S + Sync,
+    test: impl Fn(S::Value) -> F + Sync,
 ) {
-    let config = Config { cases, failure_persistence: None, max_shrink_iters: 200, ..Config::default() };
-    let mut runner = TestRunner::new_with_rng(config, TestRng::deterministic_rng(RngAlgorithm::ChaCha));
-    let outcome = runner.run(&strategy, |case| {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-        runtime.block_on(test(case))
+    let run = |thread: u8| {
+        let cases = cases / u32::from(THREADS);
+        let config = Config { cases, failure_persistence: None, max_shrink_iters: 0, ..Config::default() };
+        let mut runner = TestRunner::new_with_rng(config, TestRng::from_seed(RngAlgorithm::ChaCha, &[thread; 32]));
+        let outcome = runner.run(&strategy(), |case| {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+            runtime.block_on(test(case))
+        });
+        outcome.map_err(|error| error.to_string())
+    };
+    let failures: Vec<String> = std::thread::scope(|scope| {
+        let run = &run;
+        let threads: Vec<_> = (0..THREADS).map(|thread| scope.spawn(move || run(thread))).collect();
+        threads.into_iter().filter_map(|thread| thread.join().expect("a law answers").err()).collect()
     });
-    if let Err(error) = outcome {
-        panic!("{error}");
+    if let Some(failure) = failures.first() {
+        panic!("{failure}");
     }
 }
 
@@ -544,7 +556,7 @@ fn plan_name(at: &Key) -> String {
 
 #[test]
 fn a_plan_is_lawful_and_its_apply_does_it_and_nothing_else() {
-    law(300, case(), async |case: Case| {
+    law(240, case, async |case: Case| {
         let rig = case.rig().await;
         let now = desired(&case.now, &case.policy);
         let seen = rig.look(&now).await;
@@ -633,39 +645,43 @@ fn a_plan_is_lawful_and_its_apply_does_it_and_nothing_else() {
 
 #[test]
 fn a_world_that_moved_stops_the_step_with_nothing_wrong_written() {
-    law(150, (case(), prop::collection::vec(deed(), 1..4)), async |(mut case, meanwhile): (Case, Vec<Deed>)| {
-        case.cluster_is_there = true;
-        let rig = case.rig().await;
-        let now = desired(&case.now, &case.policy);
-        let plan = rig.plan(&now, &case.options).await;
-        let planned_on = rig.store().clone();
-        for deed in meanwhile.iter().filter(|deed| !matches!(deed, Deed::Hide(_) | Deed::Refuse(_))) {
-            perform(&rig, deed);
-        }
-        let before = rig.store().clone();
-        let applied = rig.apply(&plan, Fault::None).await;
-        let after = rig.store().clone();
-        let execution = applied.execution.expect("nobody killed it");
-        for step in &plan.steps {
-            let Target::Object(id) = &step.target else { continue };
-            let at = plan_key(&before, id).or_else(|| plan_key(&planned_on, id));
-            let Some(at) = at else { continue };
-            let moved = planned_on.objects.get(&at) != before.objects.get(&at);
-            let is_new = step.expect == wbk_infra::plan::Expect::New;
-            if moved && !is_new && before.objects.contains_key(&at) {
-                prop_assert!(!execution.done.contains(&step.id), "{} moved and its step was done", step.id);
-                let collateral =
-                    after.log[before.log.len()..].iter().any(|(verb, other)| *verb == "collateral" && *other == at);
-                prop_assert!(
-                    collateral || after.objects.get(&at) == before.objects.get(&at),
-                    "{} moved and was written",
-                    step.id
-                );
+    law(
+        120,
+        || (case(), prop::collection::vec(deed(), 1..4)),
+        async |(mut case, meanwhile): (Case, Vec<Deed>)| {
+            case.cluster_is_there = true;
+            let rig = case.rig().await;
+            let now = desired(&case.now, &case.policy);
+            let plan = rig.plan(&now, &case.options).await;
+            let planned_on = rig.store().clone();
+            for deed in meanwhile.iter().filter(|deed| !matches!(deed, Deed::Hide(_) | Deed::Refuse(_))) {
+                perform(&rig, deed);
             }
-        }
-        prop_assert!(!applied.told.contains(CANARY));
-        Ok(())
-    });
+            let before = rig.store().clone();
+            let applied = rig.apply(&plan, Fault::None).await;
+            let after = rig.store().clone();
+            let execution = applied.execution.expect("nobody killed it");
+            for step in &plan.steps {
+                let Target::Object(id) = &step.target else { continue };
+                let at = plan_key(&before, id).or_else(|| plan_key(&planned_on, id));
+                let Some(at) = at else { continue };
+                let moved = planned_on.objects.get(&at) != before.objects.get(&at);
+                let is_new = step.expect == wbk_infra::plan::Expect::New;
+                if moved && !is_new && before.objects.contains_key(&at) {
+                    prop_assert!(!execution.done.contains(&step.id), "{} moved and its step was done", step.id);
+                    let collateral =
+                        after.log[before.log.len()..].iter().any(|(verb, other)| *verb == "collateral" && *other == at);
+                    prop_assert!(
+                        collateral || after.objects.get(&at) == before.objects.get(&at),
+                        "{} moved and was written",
+                        step.id
+                    );
+                }
+            }
+            prop_assert!(!applied.told.contains(CANARY));
+            Ok(())
+        },
+    );
 }
 
 fn plan_key(store: &world::Store, id: &ObjectId) -> Option<Key> {
@@ -699,80 +715,94 @@ fn content(store: &world::Store) -> BTreeMap<Key, Value> {
 
 #[test]
 fn killed_or_failed_anywhere_the_next_apply_finishes_the_work() {
-    let fault = prop_oneof![
-        (0_usize..30).prop_map(Fault::FailStep),
-        (0_usize..40).prop_map(Fault::DieBefore),
-        (0_usize..40).prop_map(Fault::DieAfter)
-    ];
-    law(200, (case(), prop::collection::vec(fault, 1..3)), async |(mut case, faults): (Case, Vec<Fault>)| {
-        case.since.retain(is_mild);
-        case.policy = Policy { conflicts: case.policy.conflicts, ..open_policy() };
-        let now = desired(&case.now, &case.policy);
-        let undisturbed = case.rig().await;
-        let plan = undisturbed.plan(&now, &case.options).await;
-        let straight = undisturbed.apply(&plan, Fault::None).await;
-        if !straight.execution.as_ref().expect("nobody killed it").is_complete() {
-            return Ok(());
-        }
-        let rig = case.rig().await;
-        for fault in &faults {
-            let plan = rig.plan(&now, &case.options).await;
-            plan_is_lawful(&plan, &now, &case.options)?;
-            let applied = rig.apply(&plan, *fault).await;
-            prop_assert!(!applied.told.contains(CANARY));
-        }
-        let last = rig.plan(&now, &case.options).await;
-        let applied = rig.apply(&last, Fault::None).await;
-        let execution = applied.execution.expect("nobody killed it");
-        let failed: Vec<String> =
-            execution.failed.iter().map(|(id, error)| format!("{id}: {}", error.line())).collect();
-        prop_assert!(execution.is_complete(), "the next apply does not finish: {failed:?}");
-        prop_assert!(rig.plan(&now, &case.options).await.is_empty(), "it does not converge");
-        prop_assert_eq!(content(&rig.store()), content(&undisturbed.store()), "another world than without the fault");
-        Ok(())
-    });
+    let fault = || {
+        prop_oneof![
+            (0_usize..30).prop_map(Fault::FailStep),
+            (0_usize..40).prop_map(Fault::DieBefore),
+            (0_usize..40).prop_map(Fault::DieAfter)
+        ]
+    };
+    law(
+        160,
+        || (case(), prop::collection::vec(fault(), 1..3)),
+        async |(mut case, faults): (Case, Vec<Fault>)| {
+            case.since.retain(is_mild);
+            case.policy = Policy { conflicts: case.policy.conflicts, ..open_policy() };
+            let now = desired(&case.now, &case.policy);
+            let undisturbed = case.rig().await;
+            let plan = undisturbed.plan(&now, &case.options).await;
+            let straight = undisturbed.apply(&plan, Fault::None).await;
+            if !straight.execution.as_ref().expect("nobody killed it").is_complete() {
+                return Ok(());
+            }
+            let rig = case.rig().await;
+            for fault in &faults {
+                let plan = rig.plan(&now, &case.options).await;
+                plan_is_lawful(&plan, &now, &case.options)?;
+                let applied = rig.apply(&plan, *fault).await;
+                prop_assert!(!applied.told.contains(CANARY));
+            }
+            let last = rig.plan(&now, &case.options).await;
+            let applied = rig.apply(&last, Fault::None).await;
+            let execution = applied.execution.expect("nobody killed it");
+            let failed: Vec<String> =
+                execution.failed.iter().map(|(id, error)| format!("{id}: {}", error.line())).collect();
+            prop_assert!(execution.is_complete(), "the next apply does not finish: {failed:?}");
+            prop_assert!(rig.plan(&now, &case.options).await.is_empty(), "it does not converge");
+            prop_assert_eq!(
+                content(&rig.store()),
+                content(&undisturbed.store()),
+                "another world than without the fault"
+            );
+            Ok(())
+        },
+    );
 }
 
 #[test]
 fn destroying_all_leaves_nothing_of_ours() {
-    law(150, (case(), prop::bool::weighted(0.7)), async |(mut case, all): (Case, bool)| {
-        case.cluster_is_there = true;
-        case.policy = open_policy();
-        let rig = case.rig().await;
-        let wanted = desired(&case.first, &case.policy);
-        let mut options = case.options.clone();
-        if all {
-            options.delete.insert("all".into());
-        }
-        let plan = rig.destroy(&wanted, &options).await;
-        plan_is_lawful(&plan, &wanted, &options)?;
-        let before = rig.store().clone();
-        let applied = rig.apply(&plan, Fault::None).await;
-        let execution = applied.execution.expect("nobody killed it");
-        let cluster_goes = plan.steps.iter().any(|step| matches!(step.target, Target::Cluster(_)));
-        if !cluster_goes {
-            others_are_untouched(&before, &rig.store(), &plan, &PlanOptions::default())?;
-        }
-        let kept = plan
-            .not_planned
-            .iter()
-            .any(|entry| entry.hint.is_none() || entry.why != wbk_infra::plan::WhyNot::Unmanaged);
-        if execution.is_complete() && options.delete.contains("all") && !kept {
-            let left: Vec<Key> = rig
-                .store()
-                .objects
-                .iter()
-                .filter(|(at, object)| is_ours(object) && !is_machinery(at))
-                .map(|(at, _)| at.clone())
-                .collect();
-            prop_assert_eq!(left, Vec::<Key>::new(), "left behind");
-            prop_assert!(rig.destroy(&wanted, &options).await.is_empty());
-            for (at, object) in &rig.store().objects {
-                let adopted =
-                    object.content.pointer("/metadata/annotations").and_then(|all| all.get(ADOPTED_ANNOTATION));
-                prop_assert!(adopted.is_none(), "{at:?} still says that it is adopted");
+    law(
+        120,
+        || (case(), prop::bool::weighted(0.7)),
+        async |(mut case, all): (Case, bool)| {
+            case.cluster_is_there = true;
+            case.policy = open_policy();
+            let rig = case.rig().await;
+            let wanted = desired(&case.first, &case.policy);
+            let mut options = case.options.clone();
+            if all {
+                options.delete.insert("all".into());
             }
-        }
-        Ok(())
-    });
+            let plan = rig.destroy(&wanted, &options).await;
+            plan_is_lawful(&plan, &wanted, &options)?;
+            let before = rig.store().clone();
+            let applied = rig.apply(&plan, Fault::None).await;
+            let execution = applied.execution.expect("nobody killed it");
+            let cluster_goes = plan.steps.iter().any(|step| matches!(step.target, Target::Cluster(_)));
+            if !cluster_goes {
+                others_are_untouched(&before, &rig.store(), &plan, &PlanOptions::default())?;
+            }
+            let kept = plan
+                .not_planned
+                .iter()
+                .any(|entry| entry.hint.is_none() || entry.why != wbk_infra::plan::WhyNot::Unmanaged);
+            if execution.is_complete() && options.delete.contains("all") && !kept {
+                let left: Vec<Key> = rig
+                    .store()
+                    .objects
+                    .iter()
+                    .filter(|(at, object)| is_ours(object) && !is_machinery(at))
+                    .map(|(at, _)| at.clone())
+                    .collect();
+                prop_assert_eq!(left, Vec::<Key>::new(), "left behind");
+                prop_assert!(rig.destroy(&wanted, &options).await.is_empty());
+                for (at, object) in &rig.store().objects {
+                    let adopted =
+                        object.content.pointer("/metadata/annotations").and_then(|all| all.get(ADOPTED_ANNOTATION));
+                    prop_assert!(adopted.is_none(), "{at:?} still says that it is adopted");
+                }
+            }
+            Ok(())
+        },
+    );
 }
