@@ -268,12 +268,15 @@ Examples:
     /// Say where a value comes from: file and line, or which default and why.
     #[command(after_help = "Example:\n  wbk-infra explain blueprints/local.yaml namespaces[wandb-jobs].quota.gpu")]
     Explain {
-        /// The blueprint; overlays with -f.
-        #[command(flatten)]
-        blueprint: BlueprintArgs,
+        /// The blueprint.
+        #[arg(value_name = "BLUEPRINT")]
+        blueprint: PathBuf,
         /// Path of the value, `nodePools[a100].taints`.
         #[arg(value_name = "PATH")]
         path: String,
+        /// Overlays in order.
+        #[arg(short = 'f', long = "file", value_name = "FILE")]
+        files: Vec<PathBuf>,
     },
     /// Print the JSON Schema of blueprints, of plans or of what an apply did.
     Schema {
@@ -369,4 +372,14 @@ pub enum LocalCommand {
         #[arg(long)]
         kubeconfig: PathBuf,
     },
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        super::Cli::command().debug_assert();
+    }
 }

@@ -46,8 +46,8 @@ pub async fn doctor(context: &Session<'_>, blueprint: Option<&Path>) -> Result<E
         findings.extend(kubeconfigs(context));
     }
     if let Some(desired) = &desired {
-        let provider = situation::provider(&desired, context.environment, context.global)?;
-        findings.push(match situation::reach(&*provider, &desired, context.global).await {
+        let provider = situation::provider(desired, context.environment, context.global)?;
+        findings.push(match situation::reach(&*provider, desired, context.global).await {
             Ok(connection) => Finding::good("cluster", format!("the context {} answers", connection.access.context)),
             Err(why) if kind == Some(ProviderKind::Local) => {
                 Finding::good("cluster", format!("the local cluster does not run yet ({}); apply starts it", why.0))

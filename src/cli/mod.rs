@@ -17,7 +17,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-use args::{Cli, Colour, Command};
+use args::{BlueprintArgs, Cli, Colour, Command};
 use commands::Session;
 use environment::Environment;
 use failure::{Exit, Failure};
@@ -79,7 +79,9 @@ async fn run(cli: Cli, environment: &Environment) -> Result<Exit, Failure> {
         Command::Status { blueprint } => context.status(&blueprint).await,
         Command::Lint { blueprint } => offline::lint(&blueprint, &global),
         Command::Render { blueprint } => offline::render(&blueprint, &global),
-        Command::Explain { blueprint, path } => offline::explain(&blueprint, &path, &global),
+        Command::Explain { blueprint, path, files } => {
+            offline::explain(&BlueprintArgs { blueprint: Some(blueprint), files }, &path, &global)
+        }
         Command::Schema { of } => offline::schema(of),
         Command::Completions { shell } => offline::completions(shell),
         Command::Doctor { blueprint } => doctor::doctor(&context, blueprint.blueprint.as_deref()).await,

@@ -89,9 +89,21 @@ fn maps(old: &Map<String, Value>, new: &Map<String, Value>, path: &str, scope: S
         }
     }
     for (key, is) in new {
-        if !old.contains_key(key) {
+        // The server leaves out what is empty: that is no difference of what was wanted.
+        if !old.contains_key(key) && !(scope == Scope::Wanted && is_empty(is)) {
             found.push(FieldDiff { path: join(path, key), old: None, new: Some(is.clone()) });
         }
+    }
+}
+
+fn is_empty(value: &Value) -> bool {
+    match value {
+        Value::Null | Value::Bool(false) => true,
+        Value::Bool(true) => false,
+        Value::Number(number) => number.as_f64() == Some(0.0),
+        Value::String(text) => text.is_empty(),
+        Value::Array(items) => items.is_empty(),
+        Value::Object(fields) => fields.is_empty(),
     }
 }
 
