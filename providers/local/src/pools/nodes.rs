@@ -41,12 +41,34 @@ fn shape_text(pool: &PoolSpec) -> String {
     serde_json::to_string(&NodeShape::of(pool)).expect("a shape is plain data")
 }
 
+/// The pool that a node was made for. The labels say it too, for pods; a label that somebody edits must not move a node to
+/// a pool that never was.
+pub(super) fn pool_of(node: &Node) -> Option<&str> {
+    mark(node, names::POOL)
+}
+
+/// The blueprint that a node was made for.
+pub(super) fn blueprint_of(node: &Node) -> Option<&str> {
+    mark(node, names::BLUEPRINT)
+}
+
+fn mark<'a>(node: &'a Node, key: &str) -> Option<&'a str> {
+    if !node.annotations().contains_key(names::SHAPE) {
+        return None;
+    }
+    node.annotations().get(key).or_else(|| node.labels().get(key)).map(String::as_str)
+}
+
 /// A node to create.
 pub(super) fn make(blueprint: &str, pool: &PoolSpec, name: &str) -> Node {
     let mut node = Node::default();
     node.metadata.name = Some(name.into());
     node.metadata.labels = Some(labels(blueprint, pool, name));
-    node.metadata.annotations = Some(BTreeMap::from([(names::SHAPE.to_owned(), shape_text(pool))]));
+    node.metadata.annotations = Some(BTreeMap::from([
+        (names::SHAPE.to_owned(), shape_text(pool)),
+        (names::POOL.to_owned(), pool.name.clone()),
+        (names::BLUEPRINT.to_owned(), blueprint.to_owned()),
+    ]));
     if !pool.taints.is_empty() {
         node.spec.get_or_insert_default().taints = Some(pool.taints.iter().map(to_node_taint).collect());
     }

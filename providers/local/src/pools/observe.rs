@@ -24,25 +24,21 @@ pub(crate) struct World {
 impl World {
     pub(crate) async fn read(client: &kube::Client) -> Result<Self, LocalError> {
         let of_pools = ListParams::default().labels(names::POOL);
+        let all = ListParams::default();
         let of_jobs = ListParams::default()
             .labels(OF_A_JOB)
             .fields("spec.nodeName!=,status.phase!=Succeeded,status.phase!=Failed");
         let records = Api::<ConfigMap>::namespaced(client.clone(), record::NAMESPACE);
         let nodes = Api::<Node>::all(client.clone());
         let pods = Api::<Pod>::all(client.clone());
-        let (records, nodes, jobs) =
-            futures::try_join!(records.list(&of_pools), nodes.list(&of_pools), pods.list(&of_jobs))
-                .map_err(LocalError::api("read the node pools"))?;
+        let (records, nodes, jobs) = futures::try_join!(records.list(&of_pools), nodes.list(&all), pods.list(&of_jobs))
+            .map_err(LocalError::api("read the node pools"))?;
         Ok(Self { records: records.items, nodes: nodes.items, jobs: jobs.items })
     }
 
     /// The nodes of a pool that are ours.
     pub(super) fn nodes_of(&self, pool: &str) -> Vec<Node> {
-        let is_ours = |node: &&Node| {
-            node.labels().get(names::POOL).is_some_and(|name| name == pool)
-                && node.labels().contains_key(names::SIMULATED)
-        };
-        self.nodes.iter().filter(is_ours).cloned().collect()
+        self.nodes.iter().filter(|node| nodes::pool_of(node) == Some(pool)).cloned().collect()
     }
 
     /// The blueprints that have pools here, beside `blueprint`.
@@ -99,8 +95,8 @@ pub(crate) fn observe(world: &World, wanted: &Wanted) -> BTreeMap<String, Seen<P
         world
             .nodes
             .iter()
-            .filter(|node| node.labels().get(names::BLUEPRINT) == Some(&wanted.blueprint))
-            .filter_map(|node| node.labels().get(names::POOL).cloned()),
+            .filter(|node| nodes::blueprint_of(node) == Some(wanted.blueprint.as_str()))
+            .filter_map(|node| nodes::pool_of(node).map(str::to_owned)),
     );
     let seen = |name: &String| world.pool(&wanted.blueprint, name, wanted.pools.get(name));
     names
