@@ -43,20 +43,15 @@ fn blueprints_that_are_wrong_are_refused_with_their_positions() {
         &["bad.yaml:5:1", "unknown key `namespacez`", "did you mean `namespaces`"],
     );
     refused(&home, &format!("{local}nodePools: [{{name: a}}, {{name: a}}]\n"), &["bad.yaml:5:", "`a`"]);
-    let quota = "nodePools: [{name: a, shape: {cpu: 2, memory: 4Gi}, size: {min: 1}}]\ngpu: {plugin: simulated}\nnamespaces: [{name: n, quota: {gpu: 4}}]\n";
+    let quota = "nodePools: [{name: a, shape: {cpu: 2, memory: 4Gi}, size: {min: 1}}]\ngpu: {plugin: simulated}\nnamespaces: [{name: team, quota: {gpu: 4}}]\n";
     refused(&home, &format!("{local}{quota}"), &["bad.yaml:7:", "gpu"]);
     refused(&home, &format!("{HEAD}cluster: {{provider: eks}}\n"), &["not supported yet", "eks"]);
     refused(
         &home,
-        &format!("{local}namespaces: [{{name: n, secrets: [{{name: s, keys: {{k: plain}}}}]}}]\n"),
+        &format!("{local}namespaces: [{{name: team, secrets: [{{name: s, keys: {{k: plain}}}}]}}]\n"),
         &["bad.yaml:5:"],
     );
-    refused(&home, &format!("{local}namespaces: [{{name: n, quota: {{memory: 1Tx}}}}]\n"), &["bad.yaml:5:", "1Tx"]);
-    refused(
-        &home,
-        &format!("{local}charts: [{{name: c, namespace: n, chart: ./missing}}]\n"),
-        &["bad.yaml:5:", "missing"],
-    );
+    refused(&home, &format!("{local}namespaces: [{{name: team, quota: {{memory: 1Tx}}}}]\n"), &["bad.yaml:5:", "1Tx"]);
     refused(&home, &format!("{local}objects: [missing/*.yaml]\n"), &["bad.yaml:5:", "missing/"]);
     refused(&home, "", &["bad.yaml"]);
     refused(&home, "\u{0}\u{1}", &["bad.yaml"]);
@@ -72,9 +67,10 @@ fn blueprints_that_are_wrong_are_refused_with_their_positions() {
 #[test]
 fn a_missing_secret_value_is_named_before_anything_is_done() {
     let home = Home::new();
-    let keys = "{a: {env: NOT_SET_ANYWHERE}, b: {file: gone.txt}, c: {command: [sh, -c, exit 3]}, d: {secret: n/x/y}}";
+    let keys =
+        "{a: {env: NOT_SET_ANYWHERE}, b: {file: gone.txt}, c: {command: [sh, -c, exit 3]}, d: {secret: team/x/y}}";
     let text = format!(
-        "{HEAD}cluster: {{provider: local}}\nnamespaces: [{{name: n, secrets: [{{name: s, keys: {keys}}}]}}]\n"
+        "{HEAD}cluster: {{provider: local}}\nnamespaces: [{{name: team, secrets: [{{name: s, keys: {keys}}}]}}]\n"
     );
     home.write("secret.yaml", &text);
     for arguments in [["plan", "secret.yaml"].as_slice(), &["apply", "secret.yaml", "--yes"]] {
@@ -94,7 +90,7 @@ fn a_missing_secret_value_is_named_before_anything_is_done() {
 }
 
 fn existing(home: &Home) -> String {
-    let text = format!("{HEAD}cluster: {{provider: existing, context: fake}}\nnamespaces: [{{name: n}}]\n");
+    let text = format!("{HEAD}cluster: {{provider: existing, context: fake}}\nnamespaces: [{{name: team}}]\n");
     home.write("existing.yaml", &text).display().to_string()
 }
 
@@ -187,7 +183,7 @@ fn an_api_server_that_misbehaves_costs_a_bounded_time_and_changes_nothing() {
     let begun = Instant::now();
     let run = with_kubeconfig(&home, &file, &["plan", &existing(&home)]).expect(0);
     assert!(begun.elapsed() >= Duration::from_secs(1), "Retry-After was not kept");
-    assert!(run.stdout.contains("Namespace n"), "{}", run.all());
+    assert!(run.stdout.contains("Namespace team"), "{}", run.all());
     assert!(server.count() > 2);
 }
 
@@ -202,7 +198,7 @@ fn with_chart(home: &Home, template: &str) -> String {
     home.write("chart/Chart.yaml", "apiVersion: v2\nname: c\nversion: 0.1.0\n");
     home.write("chart/templates/all.yaml", template);
     let text = format!(
-        "{HEAD}cluster: {{provider: local}}\nnamespaces: [{{name: n}}]\ncharts: [{{name: c, namespace: n, chart: ./chart}}]\n"
+        "{HEAD}cluster: {{provider: local}}\nnamespaces: [{{name: team}}]\ncharts: [{{name: c, namespace: team, chart: ./chart}}]\n"
     );
     home.write("chart.yaml", &text).display().to_string()
 }
@@ -272,11 +268,11 @@ fn on_a_full_disk(home: &Home, arguments: &[&str]) -> Run {
 #[test]
 fn a_real_cluster_refuses_bad_credentials_and_full_disks_and_edited_journals_harm_nothing() {
     let home = Home::new();
-    let blueprint = format!("{HEAD}cluster: {{provider: local}}\nnamespaces: [{{name: n, labels: {{a: one}}}}]\n");
+    let blueprint = format!("{HEAD}cluster: {{provider: local}}\nnamespaces: [{{name: team, labels: {{a: one}}}}]\n");
     home.write("real.yaml", &blueprint);
     home.run(&["apply", "real.yaml", "--no-verify"]).expect(0);
     let label =
-        || home.kubectl("bad", &["get", "namespace", "n", "-o", "jsonpath={.metadata.labels.a}"]).expect(0).stdout;
+        || home.kubectl("bad", &["get", "namespace", "team", "-o", "jsonpath={.metadata.labels.a}"]).expect(0).stdout;
 
     // A full disk: refused before anything is begun, and the lease is handed back.
     home.write("real.yaml", &blueprint.replace("one", "two"));

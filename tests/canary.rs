@@ -223,6 +223,20 @@ fn a_canary_secret_is_nowhere_but_in_its_secret() {
     }
     assert!(seen >= 1, "no release was seen");
 
+    // The processes of the cluster live on: what they were started with.
+    let state = home.state().display().to_string();
+    let mut processes = 0;
+    for entry in std::fs::read_dir("/proc").expect("procfs").flatten() {
+        let read = |name: &str| std::fs::read(entry.path().join(name)).unwrap_or_default(); // It may end meanwhile.
+        let arguments = read("cmdline");
+        if String::from_utf8_lossy(&arguments).contains(&state) {
+            processes += 1;
+            assert_clean("arguments of a process of the cluster", &arguments);
+            assert_clean("environment of a process of the cluster", &read("environ"));
+        }
+    }
+    assert!(processes >= 5, "{processes} processes of the cluster were seen");
+
     // Every other object of the namespace, as the server holds it.
     for kind in ["configmaps", "events", "serviceaccounts"] {
         let all = home.kubectl("canary", &["get", kind, "-A", "-o", "json", "--show-managed-fields"]).expect(0).stdout;

@@ -135,6 +135,7 @@ impl Session<'_> {
             if self.global.output == Output::Human {
                 self.show_plan(&made, simulated)?;
             }
+            refuse_unseen(&desired, &made, &situation)?;
             if !made.is_empty() && !self.agreed(&made, yes, simulated)? {
                 anstream::eprintln!("nothing was changed");
                 return Ok(Exit::Done);
@@ -431,7 +432,7 @@ impl Session<'_> {
     pub async fn verify(&self, blueprint: &BlueprintArgs, checks: &CheckArgs, list: bool) -> Result<Exit, Failure> {
         let desired = read(&files(blueprint)?)?;
         if list {
-            for id in Suite::derive(&desired).ids() {
+            for id in suite(&desired, checks)?.ids() {
                 out(id.as_str());
             }
             return Ok(Exit::Done);
@@ -451,11 +452,7 @@ impl Session<'_> {
         connection: &situation::Connection,
         checks: &CheckArgs,
     ) -> Result<verify::Report, Failure> {
-        let suite = Suite::derive(desired).narrow(&checks.only, &checks.skip).map_err(|error| Failure {
-            error: error.into(),
-            hint: None,
-            exit: Exit::Usage,
-        })?;
+        let suite = suite(desired, checks)?;
         let nodes = if connection.access.simulated_nodes { Nodes::Simulated } else { Nodes::Real };
         let clock: verify::Clock = Arc::new(jiff::Timestamp::now);
         let context = CheckContext::new(
@@ -596,6 +593,7 @@ impl Session<'_> {
         if self.global.output == Output::Human {
             self.show_plan(&made, simulated)?;
         }
+        refuse_unseen(desired, &made, &situation)?;
         if !made.is_empty() && !self.agreed(&made, yes, simulated)? {
             anstream::eprintln!("nothing was changed");
             return Ok(Exit::Done);
@@ -684,11 +682,32 @@ fn unfinished_line(before: &crate::execute::Unfinished) -> String {
     }
 }
 
+/// The checks of a blueprint that were asked for.
+fn suite(desired: &Desired, checks: &CheckArgs) -> Result<Suite, Failure> {
+    Suite::derive(desired).narrow(&checks.only, &checks.skip).map_err(|error| Failure {
+        error: error.into(),
+        hint: None,
+        exit: Exit::Usage,
+    })
+}
+
 fn exit_of(report: &verify::Report) -> Exit {
     match report.verdict() {
         verify::Verdict::Pass => Exit::Done,
         verify::Verdict::Fail => Exit::CheckFailed,
         verify::Verdict::Inconclusive => Exit::Inconclusive,
+    }
+}
+
+/// A cluster that could not be seen, and that nothing in the plan brings up or takes away, is a failure and not a success
+/// with nothing to do.
+fn refuse_unseen(desired: &Desired, made: &Plan, situation: &Situation) -> Result<(), Failure> {
+    match &situation.sight.live.cluster {
+        ClusterState::Unknown(why) if made.is_empty() => Err(Failure::hinted(
+            anyhow::anyhow!("reach the cluster of {}: {}", desired.name, why.0),
+            "nothing was changed; `wbk-infra doctor` with this blueprint says what is wrong",
+        )),
+        ClusterState::Unknown(_) | ClusterState::Absent | ClusterState::Reached(_) => Ok(()),
     }
 }
 

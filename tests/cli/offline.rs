@@ -6,7 +6,7 @@ use super::{Home, blueprint, redacted, session};
 fn lint_tells_every_problem_with_its_place() {
     let home = Home::new();
     blueprint(&home);
-    home.write("bad.yaml", "apiVersion: wbk-infra/v1\nkind: Platform\nmetadata: {name: bad}\ncluster: {provider: local, verzion: \"1.36\"}\nnodePools: [{name: a}, {name: a}]\nnamespaces: [{name: n, quota: {memory: lots}}]\n");
+    home.write("bad.yaml", "apiVersion: wbk-infra/v1\nkind: Platform\nmetadata: {name: bad}\ncluster: {provider: local, verzion: \"1.36\"}\nnodePools: [{name: a}, {name: a}]\nnamespaces: [{name: team, quota: {memory: lots}}]\n");
     insta::assert_snapshot!(session(
         &home,
         &[

@@ -18,6 +18,9 @@ pub fn plan_human(plan: &Plan, verbose: bool, simulated: bool) -> String {
     let mut text = String::new();
     let place = match &plan.world {
         Some(world) => format!("context {}", world.context),
+        None if plan.not_planned.iter().any(|entry| entry.why == WhyNot::Unseen) => {
+            "which could not be looked into".to_owned()
+        }
         None => "which is not there yet".to_owned(),
     };
     let simulated = if simulated { ", nodes simulated" } else { "" };
