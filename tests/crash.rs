@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use rustix::process::Signal;
 use support::home::Home;
-use support::small::{self, EVERYTHING_IN_IT, NAME, Running, until};
+use support::small::{self, CONTENTS, NAME, Running, until};
 
 /// Lines of the journal.
 fn announced(home: &Home) -> usize {
@@ -71,9 +71,14 @@ fn things(home: &Home) -> Vec<String> {
     lines
 }
 
-fn destroy(home: &Home) -> Command {
-    let arguments = [["destroy", "small.yaml", "--yes"].as_slice(), &EVERYTHING_IN_IT].concat();
+/// Takes away all but cluster and namespace.
+fn destroy_contents(home: &Home) -> Command {
+    let arguments = [["destroy", "small.yaml", "--yes"].as_slice(), &CONTENTS].concat();
     small::command(home, &arguments)
+}
+
+fn destroy_all(home: &Home) -> Command {
+    small::command(home, &["destroy", "small.yaml", "--yes", "--delete", "all"])
 }
 
 fn apply(home: &Home) -> Command {
@@ -110,20 +115,31 @@ fn killed_at_every_step_of_apply_and_destroy_the_next_run_finishes_the_work() {
     let (mut destroys, mut applies) = (true, true);
     let mut lines = 1;
     while destroys || applies {
-        destroys = destroys && killed_at(&home, lines, &mut destroy(&home));
-        let run = Home::finish(&mut destroy(&home));
+        destroys = destroys && killed_at(&home, lines, &mut destroy_contents(&home));
+        let run = Home::finish(&mut destroy_contents(&home));
         assert_eq!(run.code, 0, "after a destroy that was killed at entry {lines}:\n{}", run.all());
-        let left = things(&home);
-        assert!(left.is_empty(), "after a destroy that was killed at entry {lines}: {left:?}");
+        assert!(run.stdout.contains("Left, "), "what was kept is named: {}", run.stdout);
+        // Pods and ReplicaSets go after their Deployment.
+        until("all but the namespace to go", || (things(&home) == ["Namespace /team"]).then_some(()));
 
         applies = applies && killed_at(&home, lines, &mut apply(&home));
         applied(&home, &format!("a kill at entry {lines}"));
         // Pods of a former ReplicaSet may still be going.
         until("the same things as after the first apply", || (things(&home) == complete).then_some(()));
-        lines += 1;
+        // A step has two entries, its start and its end: every second one sees each step.
+        lines += 2;
     }
-    eprintln!("killed at each of {lines} entries of the journal");
+    eprintln!("killed at every second of {lines} entries of the journal");
     assert!(lines > 20, "{lines} entries are too few to have seen every step");
+
+    // The cluster itself, killed while it goes.
+    for lines in [2, 8] {
+        killed_at(&home, lines, &mut destroy_all(&home));
+    }
+    let gone = Home::finish(&mut destroy_all(&home)).expect(0);
+    assert!(gone.stdout.contains("Left: nothing."), "{}", gone.all());
+    assert!(home.run(&["local", "list"]).stdout.contains("no local clusters"));
+    assert!(processes_of(&home.state()).is_empty(), "{:?}", processes_of(&home.state()));
 }
 
 /// Processes whose arguments name a folder.

@@ -13,10 +13,8 @@ pub const SECRET_VARIABLE: &str = "SMALL_TOKEN";
 /// Longest that a condition is waited for: tests run while others compile.
 pub const PATIENCE: Duration = Duration::from_secs(120);
 
-/// What may go at a destroy that keeps the cluster.
-pub const EVERYTHING_IN_IT: [&str; 6] = [
-    "--delete",
-    "Namespace team",
+/// What may go at a destroy that keeps cluster and namespace: a namespace takes Kubernetes five seconds to remove.
+pub const CONTENTS: [&str; 4] = [
     "--delete",
     "CustomResourceDefinition.apiextensions.k8s.io widgets.example.com",
     "--delete",

@@ -18,9 +18,6 @@ use serde::{Deserialize, Serialize};
 use super::{Component, Directory};
 use crate::{LocalError, files};
 
-/// The variables that a component is given: where programs and temporary files are, and what Go's runtime listens to.
-const PASSED_ON: [&str; 6] = ["PATH", "HOME", "TMPDIR", "GOMAXPROCS", "GOMEMLIMIT", "GODEBUG"];
-
 /// A log that is larger than this at a start is put aside; one older log is kept.
 const LARGE_LOG: u64 = 10_000_000;
 
@@ -55,7 +52,6 @@ pub(crate) fn spawn(
         .current_dir(directory.path())
         // It lives for days: what else is in this environment, secrets of blueprints among it, is not for its /proc entry.
         .env_clear()
-        .envs(std::env::vars_os().filter(|(name, _)| name.to_str().is_some_and(|name| PASSED_ON.contains(&name))))
         // Its API server is on this machine: no proxy is in between.
         .envs([("NO_PROXY", "127.0.0.1,localhost"), ("no_proxy", "127.0.0.1,localhost")])
         .process_group(0)
