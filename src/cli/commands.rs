@@ -303,7 +303,9 @@ impl Session<'_> {
         situation: Situation,
         adopt: Vec<String>,
     ) -> Result<Execution, Failure> {
-        if made.is_empty() {
+        let journal_path = self.environment.state.join("journal").join(format!("{}.jsonl", made.blueprint));
+        // An apply that was killed after its last step left a Lease and no work: an empty plan then only tidies.
+        if made.is_empty() && (made.world.is_none() || !Journal::was_cut_off(&journal_path)) {
             return Ok(Execution::default());
         }
         let progress =
@@ -342,7 +344,6 @@ impl Session<'_> {
             actuator.reach().await?;
             end_orphans(&self.environment.state.join("helm"), &|line| progress.say(&line)).await;
         }
-        let journal_path = self.environment.state.join("journal").join(format!("{}.jsonl", made.blueprint));
         let begun = Journal::begin(&journal_path, digest, made.steps.len(), &jiff::Timestamp::now().to_string());
         let (journal, before) = match begun {
             Ok(begun) => begun,
