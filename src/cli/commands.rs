@@ -15,10 +15,10 @@ use super::{
 use crate::{
     desired::{ConflictChoice, Desired},
     drift::{self, DriftReport, Surroundings},
-    execute::{Event, Execution, HelmRunner, Holder, Journal, Limits, PlatformActuator, Stop, execute},
+    execute::{Event, Execution, HelmRunner, Holder, Journal, Limits, PlatformActuator, Stop, end_orphans, execute},
     id::Digest,
     live::ClusterState,
-    plan::{Action, Plan, PlanOptions, SavedPlan, destroy, plan},
+    plan::{Action, Plan, PlanOptions, SavedPlan, Target, destroy, plan},
     verify::{self, CheckContext, Nodes, Suite, VerifyOptions},
 };
 
@@ -134,10 +134,9 @@ impl Session<'_> {
             return self.apply_saved(saved, checks, verify).await;
         }
         let desired = read(&files, self.environment)?;
-        loop {
+        let mut before = Vec::new();
+        let report = loop {
             let situation = self.look(&desired, Purpose::Apply).await?;
-            // A cluster that has to be started first shows what is in it only then.
-            let is_first_part = matches!(situation.sight.live.cluster, ClusterState::Unknown(_));
             let made = plan(&desired, &situation.sight.live, &situation.operations, &options(decisions));
             let simulated = situation.simulated(&desired);
             if self.global.output == Output::Human && !self.global.quiet {
@@ -149,15 +148,21 @@ impl Session<'_> {
             }
             let digest = SavedPlan::new(made.clone(), &[], Vec::new()).digest;
             let execution = self.carry_out(&made, &digest, None, situation, decisions.adopt.clone()).await?;
-            let report = ApplyReport::new(&made, simulated, &execution);
-            if let Some(exit) = self.report_execution(&execution) {
+            let stopped = self.report_execution(&execution);
+            let mut report = ApplyReport::new(&made, simulated, &execution);
+            report.done.splice(0..0, before.iter().cloned());
+            if let Some(exit) = stopped {
                 self.show_report(&report)?;
                 return Ok(exit);
             }
-            if !is_first_part {
-                return self.finish(&desired, &options(decisions), (checks, verify), report).await;
+            // Of a cluster that did not run nothing could be seen: what was left out is planned now that it runs.
+            if before.is_empty() && starts_cluster(&made) {
+                before = report.done;
+                continue;
             }
-        }
+            break report;
+        };
+        self.finish(&desired, &options(decisions), (checks, verify), report).await
     }
 
     /// One document for programs; people were told while it happened.
@@ -304,7 +309,9 @@ impl Session<'_> {
         situation: Situation,
         adopt: Vec<String>,
     ) -> Result<Execution, Failure> {
-        if made.is_empty() {
+        let journal_path = self.environment.state.join("journal").join(format!("{}.jsonl", made.blueprint));
+        // An apply that was killed after its last step left a Lease and no work: an empty plan then only tidies.
+        if made.is_empty() && (made.world.is_none() || !Journal::was_cut_off(&journal_path)) {
             return Ok(Execution::default());
         }
         let progress =
@@ -314,7 +321,13 @@ impl Session<'_> {
             Limits { parallel: self.global.parallel, timeout: Duration::from_secs(self.global.request_timeout) };
         let holder = Holder::this_process(&self.environment.host);
         let runner = situation.charts.map(|charts| {
-            HelmRunner::new(charts.helm, &*situation.provider, made, adopt.into_iter().collect(), charts.objects)
+            HelmRunner::new(
+                (charts.helm, self.environment.state.join("helm")),
+                &*situation.provider,
+                made,
+                adopt.into_iter().collect(),
+                charts.objects,
+            )
         });
         let mut actuator = PlatformActuator::new(
             made,
@@ -335,10 +348,13 @@ impl Session<'_> {
         if made.world.is_some() {
             // Before anything is announced: another apply, or a server that went away, is one clear error.
             actuator.reach().await?;
+            end_orphans(&self.environment.state.join("helm"), &|line| progress.say(&line)).await;
         }
-        let journal_path = self.environment.state.join("journal").join(format!("{}.jsonl", made.blueprint));
-        let (journal, before) =
-            Journal::begin(&journal_path, digest, made.steps.len(), &jiff::Timestamp::now().to_string())?;
+        let begun = Journal::begin(&journal_path, digest, made.steps.len(), &jiff::Timestamp::now().to_string());
+        let (journal, before) = match begun {
+            Ok(begun) => begun,
+            Err(error) => return Err(self.hand_back(&actuator, error).await),
+        };
         if let Some(before) = before {
             progress.say(&unfinished_line(&before));
         }
@@ -346,7 +362,15 @@ impl Session<'_> {
         let fence = || actuator.may_write();
         let outcome = execute(made, digest, &actuator, (&journal, &show), (&fence, stop)).await;
         progress.finish();
-        let execution = outcome?;
+        let execution = match outcome {
+            Ok(execution) => execution,
+            Err(error) => {
+                let mut failure = self.hand_back(&actuator, error).await;
+                // Steps that were under way were finished.
+                failure.exit = Exit::Stopped;
+                return Err(failure);
+            }
+        };
         let mut memory = situation.sight.memory.clone();
         for (key, value) in actuator.remembered() {
             match value {
@@ -371,6 +395,14 @@ impl Session<'_> {
             anstream::eprintln!("warning: {}", error.line());
         }
         Ok(execution)
+    }
+
+    /// The lease is not kept by an apply that cannot go on.
+    async fn hand_back(&self, actuator: &PlatformActuator<'_>, error: crate::execute::JournalError) -> Failure {
+        if let Err(error) = actuator.end(false).await {
+            anstream::eprintln!("warning: {}", error.line());
+        }
+        Failure::hinted(error, "free some space there, or set XDG_STATE_HOME to another folder, and apply again")
     }
 
     /// Tells what became of a plan. `None`: every step is done. Otherwise the exit code of a stop, with what is left named.
@@ -407,7 +439,7 @@ impl Session<'_> {
     pub async fn verify(&self, blueprint: &BlueprintArgs, checks: &CheckArgs, list: bool) -> Result<Exit, Failure> {
         let desired = read(&files(blueprint)?, self.environment)?;
         if list {
-            for id in Suite::derive(&desired).ids() {
+            for id in suite(&desired, checks)?.ids() {
                 out(id.as_str());
             }
             return Ok(Exit::Done);
@@ -429,11 +461,7 @@ impl Session<'_> {
         connection: &situation::Connection,
         checks: &CheckArgs,
     ) -> Result<verify::Report, Failure> {
-        let suite = Suite::derive(desired).narrow(&checks.only, &checks.skip).map_err(|error| Failure {
-            error: error.into(),
-            hint: None,
-            exit: Exit::Usage,
-        })?;
+        let suite = suite(desired, checks)?;
         let nodes = if connection.access.simulated_nodes { Nodes::Simulated } else { Nodes::Real };
         let clock: verify::Clock = Arc::new(jiff::Timestamp::now);
         let context = CheckContext::new(
@@ -669,12 +697,25 @@ fn unfinished_line(before: &crate::execute::Unfinished) -> String {
     }
 }
 
+/// The checks of a blueprint that were asked for.
+fn suite(desired: &Desired, checks: &CheckArgs) -> Result<Suite, Failure> {
+    Suite::derive(desired).narrow(&checks.only, &checks.skip).map_err(|error| Failure {
+        error: error.into(),
+        hint: None,
+        exit: Exit::Usage,
+    })
+}
+
 fn exit_of(report: &verify::Report) -> Exit {
     match report.verdict() {
         verify::Verdict::Pass => Exit::Done,
         verify::Verdict::Fail => Exit::CheckFailed,
         verify::Verdict::Inconclusive => Exit::Inconclusive,
     }
+}
+
+fn starts_cluster(plan: &Plan) -> bool {
+    plan.steps.iter().any(|step| step.action == Action::Start && matches!(step.target, Target::Cluster(_)))
 }
 
 /// A usage error for a format that a command does not have.

@@ -102,6 +102,12 @@ fn hint(error: &anyhow::Error) -> Option<String> {
         if let Some(error) = cause.downcast_ref::<crate::execute::StepError>() {
             return error.hint.clone();
         }
+        if let Some(error) = cause.downcast_ref::<wbk_provider_local::LocalError>() {
+            return error.hint();
+        }
+        if let Some(error) = cause.downcast_ref::<crate::helm::HelmError>() {
+            return error.hint().map(|hint| hint.to_string());
+        }
     }
     None
 }

@@ -2,7 +2,7 @@
 
 use wbk_provider_api::Progress;
 use wbk_provider_local::{
-    LocalProvider,
+    LocalError, LocalProvider,
     assets::{self, Program},
     cluster::Component,
     simulator,
@@ -62,6 +62,10 @@ pub async fn local(context: &Session<'_>, command: LocalCommand) -> Result<Exit,
             }
         }
         LocalCommand::Start { name } => {
+            if clusters.status(&name)?.is_none() {
+                // A new one is made by an apply, with the version and the pools that a blueprint gives.
+                return Err(LocalError::NoCluster { name }.into());
+            }
             let status = clusters.start(&name, None, &say).await?;
             out(&format!("{name} runs at {} (nodes simulated)", status.server));
         }

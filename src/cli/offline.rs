@@ -7,14 +7,16 @@ use super::{
     commands::{Session, out, unfit},
     failure::{Exit, Failure},
     show::{ApplyReport, PlanReport},
-    situation::{files, read, read_only, today},
+    situation::{files, parse, read, read_only, today},
 };
 use crate::blueprint::{DiskFiles, ExplainError};
 
 /// `lint`.
 pub fn lint(blueprint: &BlueprintArgs, global: &Global) -> Result<Exit, Failure> {
-    let loaded = read_only(&files(blueprint)?)?;
-    let problems = loaded.lint(&DiskFiles, today());
+    let problems = match parse(&files(blueprint)?)? {
+        Ok(loaded) => loaded.lint(&DiskFiles, today()),
+        Err(problems) => problems,
+    };
     match global.output {
         Output::Human if problems.is_empty() => out("no problems"),
         Output::Human => out(&problems.to_string()),

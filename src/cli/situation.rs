@@ -17,7 +17,7 @@ use super::{
     secrets,
 };
 use crate::{
-    blueprint::{DiskFiles, Loaded, Source, load},
+    blueprint::{DiskFiles, Loaded, Problems, Source, load},
     cluster::{Cluster, Discovery, connect},
     desired::Desired,
     live::{ClusterState, Memory, Observer, Reach, SecretValues, Sight, World},
@@ -42,15 +42,23 @@ pub fn read(files: &[PathBuf], environment: &Environment) -> Result<Desired, Fai
 /// # Errors
 /// A file that cannot be read; every problem of the files at once.
 pub fn read_only(files: &[PathBuf]) -> Result<Loaded, Failure> {
+    parse(files)?.map_err(|problems| problems_failure(&problems))
+}
+
+/// Reads blueprint and overlays; their problems are a result like any other.
+///
+/// # Errors
+/// A file that cannot be read.
+pub fn parse(files: &[PathBuf]) -> Result<Result<Loaded, Problems>, Failure> {
     let mut sources = Vec::new();
     for file in files {
         let text = std::fs::read_to_string(file).with_context(|| format!("read the blueprint {}", file.display()))?;
         sources.push(Source { name: file.display().to_string(), text });
     }
-    load(&sources).map_err(|problems| problems_failure(&problems))
+    Ok(load(&sources))
 }
 
-fn problems_failure(problems: &crate::blueprint::Problems) -> Failure {
+fn problems_failure(problems: &Problems) -> Failure {
     let lines: Vec<String> = problems.iter().map(|problem| format!("\n  {problem}")).collect();
     let count = problems.len();
     let noun = if count == 1 { "problem" } else { "problems" };

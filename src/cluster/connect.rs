@@ -29,7 +29,12 @@ const CONNECTION_WINDOW: u32 = 32 << 20;
 /// # Errors
 /// The kubeconfig names no such context, or its certificates or exec plugin are unusable.
 pub async fn connect(access: &Access) -> Result<Client, ClusterError> {
-    let attempted = || format!("connect to the cluster of context {:?}", access.context);
+    let attempted = || match exec_plugin(access) {
+        Some(plugin) => {
+            format!("connect to the cluster of context {:?} with the credentials that {plugin} gives", access.context)
+        }
+        None => format!("connect to the cluster of context {:?}", access.context),
+    };
     let options = KubeConfigOptions { context: Some(access.context.clone()), ..KubeConfigOptions::default() };
     let config = Config::from_custom_kubeconfig(access.kubeconfig.clone(), &options)
         .await
@@ -62,4 +67,12 @@ pub async fn connect(access: &Access) -> Result<Client, ClusterError> {
         .map_err(BoxError::from)
         .service(http);
     Ok(ClientBuilder::new(service.boxed(), config.default_namespace.clone()).build())
+}
+
+/// The program that gives the credentials of a context, where one does.
+fn exec_plugin(access: &Access) -> Option<&str> {
+    let config = &access.kubeconfig;
+    let context = config.contexts.iter().find(|context| context.name == access.context)?.context.as_ref()?;
+    let user = config.auth_infos.iter().find(|user| Some(&user.name) == context.user.as_ref())?;
+    user.auth_info.as_ref()?.exec.as_ref()?.command.as_deref()
 }

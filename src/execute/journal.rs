@@ -75,6 +75,12 @@ impl Journal {
         Ok((journal, before))
     }
 
+    /// Whether an apply began here and did not end: its Lease may still be held, and its ApplySet may name kinds that went.
+    pub fn was_cut_off(path: &Path) -> bool {
+        // Unreadable: begin says why.
+        Self::unfinished(path).map_or(true, |found| found.is_some())
+    }
+
     fn unfinished(path: &Path) -> std::io::Result<Option<Unfinished>> {
         let text = match std::fs::read_to_string(path) {
             Ok(text) => text,

@@ -75,8 +75,16 @@ impl Holder {
     }
 }
 
+/// An identity as a person reads it.
+fn spoken(identity: &str) -> String {
+    match identity.rsplitn(3, '/').collect::<Vec<_>>()[..] {
+        [_started, pid, host] => format!("process {pid} on {host}"),
+        _ => identity.to_owned(),
+    }
+}
+
 /// The start time of a process in the kernel's ticks: a pid that is used again has another one.
-fn started_at(pid: u32) -> Option<String> {
+pub(super) fn started_at(pid: u32) -> Option<String> {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?; // No such process, or no procfs.
     stat.rsplit_once(')')?.1.split_whitespace().nth(19).map(str::to_owned)
 }
@@ -153,12 +161,13 @@ impl Lease {
             }
             match &watched {
                 Some((seen, _)) if *seen != version => {
-                    return Err(LeaseError::Held { holder: current, since: text("/spec/acquireTime") });
+                    return Err(LeaseError::Held { holder: spoken(&current), since: text("/spec/acquireTime") });
                 }
                 Some(_) => {}
                 None => {
                     let note = format!(
-                        "{current} holds the lease of this blueprint; waiting up to {} s to see whether it lives",
+                        "{} holds the lease of this blueprint; waiting up to {} s to see whether it lives",
+                        spoken(&current),
                         TERM.as_secs()
                     );
                     events(Event::Note(note));

@@ -2,7 +2,10 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    fs::OpenOptions,
     io::Write,
+    os::unix::fs::OpenOptionsExt as _,
+    path::PathBuf,
     time::Duration,
 };
 
@@ -13,6 +16,7 @@ use wbk_provider_api::{LeftBehind, Provider, Wanted};
 use super::{
     actuator::ReleaseRunner,
     error::{Because, StepError},
+    orphans::RunFolder,
     waiting::Wait as ObjectWait,
 };
 use crate::{
@@ -33,12 +37,14 @@ pub struct HelmRunner<'a> {
     blueprint: String,
     adopt: BTreeSet<String>,
     objects: BTreeMap<ReleaseId, Vec<ObjectId>>,
+    /// Below it this process makes a folder for its kubeconfig.
+    folder: PathBuf,
     kubeconfig: tokio::sync::OnceCell<KubeconfigFile>,
 }
 
 /// A kubeconfig file for helm, readable by this user alone, removed when dropped.
 struct KubeconfigFile {
-    _file: tempfile::NamedTempFile,
+    _folder: RunFolder,
     access: ClusterAccess,
 }
 
@@ -61,15 +67,17 @@ fn error_source(error: HelmError) -> Option<Box<dyn std::error::Error + Send + S
 
 impl<'a> HelmRunner<'a> {
     /// Makes one. `objects` are what each release renders: they are waited for. `adopt` names what is taken over.
+    ///
+    /// `folder` is where [`super::end_orphans`] looks after a kill.
     pub fn new(
-        helm: Helm,
+        (helm, folder): (Helm, PathBuf),
         provider: &'a dyn Provider,
         plan: &Plan,
         adopt: BTreeSet<String>,
         objects: BTreeMap<ReleaseId, Vec<ObjectId>>,
     ) -> Self {
         let (wanted, blueprint) = (plan.wanted.clone(), plan.blueprint.clone());
-        Self { helm, provider, wanted, blueprint, adopt, objects, kubeconfig: tokio::sync::OnceCell::new() }
+        Self { helm, provider, wanted, blueprint, adopt, objects, folder, kubeconfig: tokio::sync::OnceCell::new() }
     }
 
     /// A private kubeconfig file; the cluster may only have come up on the way.
@@ -77,18 +85,20 @@ impl<'a> HelmRunner<'a> {
         let made = self.kubeconfig.get_or_try_init(async || {
             let access = self.provider.access(&self.wanted).await?;
             let failed = |source: std::io::Error| StepError {
-                attempted: "write a private kubeconfig for helm".into(),
+                attempted: format!("write a private kubeconfig for helm below {}", self.folder.display()),
                 left: LeftBehind::Nothing,
-                hint: Some("free some space in the temporary folder".into()),
+                hint: Some("free some space there, and let this user write to it".into()),
                 source: Some(Box::new(source)),
             };
+            let folder = RunFolder::make(&self.folder).map_err(failed)?;
+            let path = folder.path().join("kubeconfig");
             let mut file =
-                tempfile::Builder::new().prefix("wbk-infra-").suffix(".kubeconfig").tempfile().map_err(failed)?;
+                OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&path).map_err(failed)?;
             // A kubeconfig in JSON is a kubeconfig: JSON is YAML.
             serde_json::to_writer(&mut file, &access.kubeconfig).map_err(|error| failed(error.into()))?;
             file.flush().map_err(failed)?;
-            let access = ClusterAccess { kubeconfig: file.path().to_owned(), context: Some(access.context) };
-            Ok::<_, StepError>(KubeconfigFile { _file: file, access })
+            let access = ClusterAccess { kubeconfig: path, context: Some(access.context) };
+            Ok::<_, StepError>(KubeconfigFile { _folder: folder, access })
         });
         Ok(&made.await?.access)
     }

@@ -3,7 +3,10 @@
 #![allow(dead_code, reason = "each test binary uses a part of it")]
 
 pub mod assets;
+pub mod fake_api;
 pub mod home;
+pub mod schema;
+pub mod small;
 
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};

@@ -20,8 +20,10 @@ pub fn plan_human(plan: &Plan, verbose: bool, simulated: bool) -> String {
     let mut text = String::new();
     let place = match &plan.world {
         Some(world) => format!("context {}", world.context),
-        None if plan.steps.iter().any(|step| step.action == Action::Create) => "which is not there yet".to_owned(),
-        None => "which does not answer".to_owned(),
+        None if plan.not_planned.iter().any(|entry| entry.why == WhyNot::Unseen) => {
+            "which could not be looked into".to_owned()
+        }
+        None => "which is not there yet".to_owned(),
     };
     let simulated = if simulated { ", nodes simulated" } else { "" };
     line(

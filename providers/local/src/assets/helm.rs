@@ -12,7 +12,7 @@ const OLDEST: (u64, u64) = (3, 14);
 /// helm on PATH; or in words why not.
 pub(super) fn on_path(settings: &Settings) -> Result<Found, String> {
     let path = settings.which("helm").ok_or("helm is not on PATH")?;
-    let version = version_of(&path)?;
+    let version = version_of(&path, settings)?;
     if new_enough(&version) {
         return Ok(Found {
             program: Program::Helm,
@@ -25,9 +25,12 @@ pub(super) fn on_path(settings: &Settings) -> Result<Found, String> {
     Err(format!("{} is {version}, older than {}.{}", path.display(), OLDEST.0, OLDEST.1))
 }
 
-fn version_of(helm: &Path) -> Result<String, String> {
+fn version_of(helm: &Path, settings: &Settings) -> Result<String, String> {
     let output = Command::new(helm)
         .args(["version", "--template", "{{.Version}}"])
+        // Nothing else of this environment, which may hold secrets, is for a program that only says its version.
+        .env_clear()
+        .env("PATH", std::env::join_paths(&settings.path).unwrap_or_default()) // It came from such a list.
         .env("LC_ALL", "C")
         .stdin(Stdio::null())
         .output()

@@ -50,6 +50,8 @@ pub(crate) fn spawn(
         .args(prefix)
         .args(arguments)
         .current_dir(directory.path())
+        // It lives for days: what else is in this environment, secrets of blueprints among it, is not for its /proc entry.
+        .env_clear()
         // Its API server is on this machine: no proxy is in between.
         .envs([("NO_PROXY", "127.0.0.1,localhost"), ("no_proxy", "127.0.0.1,localhost")])
         .process_group(0)
