@@ -155,7 +155,7 @@ fn changed_fields(
         }
         let who = holder
             .map(|holder| (holder.conflict.manager.clone(), holder.time.clone()))
-            .or_else(|| last_writer(around, &object.id.key()));
+            .or_else(|| under_our_name(around, object, field));
         moved.items.push(field_item(object, field, who));
     }
     if diff.is_empty() && as_applied {
@@ -175,11 +175,19 @@ fn changed_fields(
                     Some("ownership of its fields".into()),
                     DriftKind::Taken,
                     Severity::Note,
-                    last_writer(around, &object.id.key()),
+                    None,
                 )
             });
         }
     }
+}
+
+/// A value that nobody else holds was applied in this tool's name. Who took a field away leaves no trace: then nobody is
+/// named, because the last writer may be somebody who did not do it.
+fn under_our_name(around: &Surroundings<'_>, object: &DesiredObject, field: &FieldDiff) -> Who {
+    field.old.as_ref().and(field.new.as_ref())?;
+    let entry = around.metas.get(&object.id.key())?.applied_by(crate::cluster::FIELD_MANAGER)?;
+    Some((entry.manager.clone(), entry.time()))
 }
 
 /// A plan's diff goes from what is there to what is wanted; drift is told the other way.

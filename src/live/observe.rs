@@ -291,7 +291,12 @@ impl Observer<'_> {
                 let id = ObjectId { gvk: gvk.clone(), namespace: key.namespace.clone(), name: key.name.clone() };
                 Some(Extra { id, found: found(&marks, meta), controllers: meta.controllers.clone() })
             })
-            .filter(|extra| matches!(extra.found.owner, Owner::Ours | Owner::Copy))
+            .filter(|extra| match extra.found.owner {
+                Owner::Ours => true,
+                // Controllers copy labels to what they make (a Service's to its EndpointSlices): it goes with its owner.
+                Owner::Copy => extra.controllers.is_empty(),
+                Owner::Blueprint(_) | Owner::Release(_) | Owner::Foreign(_) => false,
+            })
             .collect();
         extras.sort_by(|one, other| one.id.cmp(&other.id));
 

@@ -4,6 +4,7 @@
 
 pub mod assets;
 pub mod home;
+pub mod plane;
 
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
