@@ -12,7 +12,7 @@ use crate::{
     desired::{Desired, DesiredObject},
     helm::{ReleaseStatus, digest_label},
     id::ObjectKey,
-    live::{Addition, ClusterState, FieldPath, Found, Holder, Live, ObjectState, ReleaseState, Verdict},
+    live::{Addition, ClusterState, FieldPath, Found, Holder, Live, ObjectState, ReleaseState, Verdict, field_paths},
 };
 
 /// What is known beside the live state.
@@ -154,20 +154,20 @@ fn changed_fields(
             continue;
         }
         let who = holder
-            .map(|holder| (holder.conflict.manager.clone(), holder.time.clone()))
+            .and_then(who)
             .or_else(|| under_our_name(around, object, field));
         moved.items.push(field_item(object, field, who));
     }
     if diff.is_empty() && as_applied {
         for holder in holders {
-            let who = Some((holder.conflict.manager.clone(), holder.time.clone()));
+            let Some(who) = who(holder).map(Some) else { continue };
             let field = holder.conflict.field.trim_start_matches('.').to_owned();
             moved.items.push(DriftItem {
                 origin: object.origin.at.clone(),
                 ..item(&name, Some(field), DriftKind::Taken, Severity::Note, who)
             });
         }
-        if holders.is_empty() {
+        if holders.iter().all(|holder| who(holder).is_none()) {
             moved.items.push(DriftItem {
                 origin: object.origin.at.clone(),
                 ..item(
@@ -182,11 +182,17 @@ fn changed_fields(
     }
 }
 
+/// A manager that somebody is behind: the server's stand-in for wiped entries is nobody.
+fn who(holder: &Holder) -> Who {
+    (holder.conflict.manager != "before-first-apply").then(|| (holder.conflict.manager.clone(), holder.time.clone()))
+}
+
 /// A value that nobody else holds was applied in this tool's name. Who took a field away leaves no trace: then nobody is
 /// named, because the last writer may be somebody who did not do it.
 fn under_our_name(around: &Surroundings<'_>, object: &DesiredObject, field: &FieldDiff) -> Who {
     field.old.as_ref().and(field.new.as_ref())?;
     let entry = around.metas.get(&object.id.key())?.applied_by(crate::cluster::FIELD_MANAGER)?;
+    field_paths(&entry.fields).iter().find(|path| path.to_string() == field.path)?;
     Some((entry.manager.clone(), entry.time()))
 }
 

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     cluster::{
-        Cluster, ClusterError, DIGEST_ANNOTATION, ErrorKind, FieldConflict, Guard, Marks, Meta, Owner, Provenance,
+        Cluster, ClusterError, DIGEST_ANNOTATION, ErrorKind, FieldConflict, Guard, ManagerEntry, Marks, Meta, Owner, Provenance,
         Resource,
     },
     desired::IgnoreRule,
@@ -35,9 +35,14 @@ pub(super) struct Question<'a> {
     pub premature: Option<String>,
 }
 
-/// Asks the server. Never changes anything.
-pub(super) async fn decide(cluster: &Cluster, marks: &Marks, question: Question<'_>) -> ObjectState {
-    match ask(cluster, marks, &question).await {
+/// Asks the server. Never changes anything. The metadata is answered where the LIST did not have it.
+pub(super) async fn decide(
+    cluster: &Cluster,
+    marks: &Marks,
+    question: Question<'_>,
+) -> (ObjectState, Option<Meta>) {
+    let mut unlisted = None;
+    let state = match ask(cluster, marks, &question, &mut unlisted).await {
         Ok(state) => state,
         Err(error) => match error.kind {
             ErrorKind::Refused => match (&question.premature, question.seen) {
@@ -52,10 +57,16 @@ pub(super) async fn decide(cluster: &Cluster, marks: &Marks, question: Question<
             },
             _ => ObjectState::Unknown(Why(chain(&error))),
         },
-    }
+    };
+    (state, unlisted)
 }
 
-async fn ask(cluster: &Cluster, marks: &Marks, question: &Question<'_>) -> Result<ObjectState, ClusterError> {
+async fn ask(
+    cluster: &Cluster,
+    marks: &Marks,
+    question: &Question<'_>,
+    unlisted: &mut Option<Meta>,
+) -> Result<ObjectState, ClusterError> {
     let Question { id, resource, manager, .. } = question;
     let mut manifest = question.manifest.clone();
     let mut live = None;
@@ -80,7 +91,7 @@ async fn ask(cluster: &Cluster, marks: &Marks, question: &Question<'_>) -> Resul
     let tried = match tried {
         Ok(tried) => tried,
         Err(error) if error.kind == ErrorKind::Refused && is_immutable(&error.words()) => {
-            let Some(meta) = current(cluster, question).await? else { return Err(error) };
+            let Some(meta) = current(cluster, question, unlisted).await? else { return Err(error) };
             let live = match live {
                 Some(live) => live,
                 None => cluster.get(resource, id).await?.unwrap_or_default(),
@@ -93,7 +104,7 @@ async fn ask(cluster: &Cluster, marks: &Marks, question: &Question<'_>) -> Resul
     if tried.created {
         return Ok(ObjectState::Absent(Birth::Tried));
     }
-    let Some(meta) = current(cluster, question).await? else { return Ok(ObjectState::Absent(Birth::Tried)) };
+    let Some(meta) = current(cluster, question, unlisted).await? else { return Ok(ObjectState::Absent(Birth::Tried)) };
     let live = match live {
         Some(live) => live,
         None => match cluster.get(resource, id).await? {
@@ -145,11 +156,45 @@ fn lost_fields(live: &Value, tried: &Value, manager: &str) -> Vec<String> {
 }
 
 /// The metadata: as listed, or read now where the LIST did not have the object (labels stripped, or not ours).
-async fn current(cluster: &Cluster, question: &Question<'_>) -> Result<Option<Meta>, ClusterError> {
-    match question.seen {
-        Some(meta) => Ok(Some(meta.clone())),
-        None => cluster.get_metadata(question.resource, question.id).await,
+async fn current(
+    cluster: &Cluster,
+    question: &Question<'_>,
+    unlisted: &mut Option<Meta>,
+) -> Result<Option<Meta>, ClusterError> {
+    if let Some(meta) = question.seen {
+        return Ok(Some(meta.clone()));
     }
+    *unlisted = cluster.get_metadata(question.resource, question.id).await?;
+    Ok(unlisted.clone())
+}
+
+/// What must stay the same for our fields to be untouched: our entry, and those of others who hold a field of ours too.
+///
+/// Our entry alone is not enough. Somebody changes a value: the field leaves our set. An apply in our name of that same
+/// value changes no content, so that the server gives the field back to our set and keeps the old time (seen on 1.36): the
+/// entry is as before, the value is not, and only the other's entry tells.
+pub(crate) fn proof(meta: &Meta, manager: &str) -> Option<Digest> {
+    let entry = meta.applied_by(manager)?;
+    let others: Vec<&ManagerEntry> = meta
+        .managers
+        .iter()
+        .filter(|other| other.subresource != "status" && (other.manager != manager || other.operation != "Apply"))
+        .collect();
+    if others.is_empty() {
+        return Some(entry.fingerprint());
+    }
+    let mine = field_paths(&entry.fields);
+    let mut bytes = entry.fingerprint().0.into_bytes();
+    for other in others {
+        let shared = field_paths(&other.fields)
+            .iter()
+            .any(|theirs| mine.iter().any(|path| path.is_within(theirs) || theirs.is_within(path)));
+        if shared {
+            bytes.extend_from_slice(other.manager.as_bytes());
+            bytes.extend_from_slice(other.fingerprint().0.as_bytes());
+        }
+    }
+    Some(if bytes.len() == entry.fingerprint().0.len() { entry.fingerprint() } else { Digest::of_bytes(&bytes) })
 }
 
 /// What a step that touches this object has to find again.

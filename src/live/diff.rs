@@ -9,6 +9,9 @@ use super::fields::{Element, FieldPath};
 const BOOKKEEPING: [&str; 6] =
     ["managedFields", "resourceVersion", "uid", "generation", "creationTimestamp", "selfLink"];
 
+/// Counted up by the server itself with every change of a DaemonSet's template, in a dry-run too.
+const COUNTER: &str = "deprecated.daemonset.template.generation";
+
 /// Keys by which the lists of Kubernetes name their items, tried in this order.
 const ITEM_KEYS: [&str; 5] = ["name", "key", "containerPort", "port", "ip"];
 
@@ -61,6 +64,9 @@ fn clean(object: &Value) -> Value {
         if let Some(metadata) = root.get_mut("metadata").and_then(Value::as_object_mut) {
             for key in BOOKKEEPING {
                 metadata.remove(key);
+            }
+            if let Some(annotations) = metadata.get_mut("annotations").and_then(Value::as_object_mut) {
+                annotations.remove(COUNTER);
             }
         }
     }
