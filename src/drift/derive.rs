@@ -65,13 +65,7 @@ pub fn drift(desired: &Desired, live: &Live, around: &Surroundings<'_>) -> Moved
         match extra.found.owner {
             Owner::Copy => moved.items.push(DriftItem {
                 origin: None,
-                ..item(
-                    &extra.id.to_string(),
-                    None,
-                    DriftKind::Added,
-                    Severity::Warning,
-                    other_writer(around, &extra.id.key(), ""),
-                )
+                ..item(&extra.id.to_string(), None, DriftKind::Added, Severity::Warning, None)
             }),
             Owner::Ours => moved.pending += 1,
             Owner::Blueprint(_) | Owner::Release(_) | Owner::Foreign(_) => {}
@@ -89,11 +83,6 @@ fn item(object: &str, field: Option<String>, kind: DriftKind, severity: Severity
     let (manager, time) =
         who.map_or((None, None), |(manager, time)| (Some(manager), Some(time).filter(|time| !time.is_empty())));
     DriftItem { object: object.to_owned(), field, old: None, new: None, kind, manager, time, severity, origin: None }
-}
-
-/// Who holds a field of an object of ours, else who wrote last; not this tool itself.
-fn other_writer(around: &Surroundings<'_>, key: &ObjectKey, field: &str) -> Who {
-    writer(around.metas.get(key)?, field, |entry| entry.manager != crate::cluster::FIELD_MANAGER)
 }
 
 fn one_object(object: &DesiredObject, live: &Live, around: &Surroundings<'_>, moved: &mut Moved) {
@@ -153,33 +142,39 @@ fn changed_fields(
         if !as_applied && holder.is_none() {
             continue;
         }
-        let who = holder
-            .map(|holder| (holder.conflict.manager.clone(), holder.time.clone()))
-            .or_else(|| other_writer(around, &object.id.key(), &field.path));
+        let who = holder.and_then(who).or_else(|| under_our_name(around, object, field));
         moved.items.push(field_item(object, field, who));
     }
     if diff.is_empty() && as_applied {
         for holder in holders {
-            let who = Some((holder.conflict.manager.clone(), holder.time.clone()));
+            let Some(who) = who(holder).map(Some) else { continue };
             let field = holder.conflict.field.trim_start_matches('.').to_owned();
             moved.items.push(DriftItem {
                 origin: object.origin.at.clone(),
                 ..item(&name, Some(field), DriftKind::Taken, Severity::Note, who)
             });
         }
-        if holders.is_empty() {
+        if holders.iter().all(|holder| who(holder).is_none()) {
             moved.items.push(DriftItem {
                 origin: object.origin.at.clone(),
-                ..item(
-                    &name,
-                    Some("ownership of its fields".into()),
-                    DriftKind::Taken,
-                    Severity::Note,
-                    other_writer(around, &object.id.key(), ""),
-                )
+                ..item(&name, Some("ownership of its fields".into()), DriftKind::Taken, Severity::Note, None)
             });
         }
     }
+}
+
+/// A manager that somebody is behind: the server's stand-in for wiped entries is nobody.
+fn who(holder: &Holder) -> Who {
+    (holder.conflict.manager != "before-first-apply").then(|| (holder.conflict.manager.clone(), holder.time.clone()))
+}
+
+/// A value that nobody else holds was applied in this tool's name. Who took a field away leaves no trace: then nobody is
+/// named, because the last writer may be somebody who did not do it.
+fn under_our_name(around: &Surroundings<'_>, object: &DesiredObject, field: &FieldDiff) -> Who {
+    field.old.as_ref().and(field.new.as_ref())?;
+    let entry = around.metas.get(&object.id.key())?.applied_by(crate::cluster::FIELD_MANAGER)?;
+    field_paths(&entry.fields).iter().find(|path| path.to_string() == field.path)?;
+    Some((entry.manager.clone(), entry.time()))
 }
 
 /// A plan's diff goes from what is there to what is wanted; drift is told the other way.
@@ -238,24 +233,15 @@ fn same_field(path: &str, holder: &Holder) -> bool {
         || plain.starts_with(&format!("{path}."))
 }
 
-/// Who holds a field of an object of a release now; Helm by somebody's hand counts too.
+/// Who holds a field of an object of a release now; Helm by somebody's hand counts too. Nobody is guessed.
 fn writer_of_rendered(around: &Surroundings<'_>, object: &str, field: &str) -> Who {
     let (_, meta) = around.metas.iter().find(|(key, _)| key.to_string() == object)?;
-    writer(meta, field, |_| true)
-}
-
-/// Who holds the field now, else who wrote last: of those that count.
-fn writer(meta: &Meta, field: &str, counts: impl Fn(&ManagerEntry) -> bool) -> Who {
-    let entries: Vec<&ManagerEntry> =
-        meta.managers.iter().filter(|entry| entry.subresource != "status" && counts(entry)).collect();
-    let holds = |entry: &&&ManagerEntry| {
-        field_paths(&entry.fields)
-            .iter()
-            .map(ToString::to_string)
-            .any(|path| is_below(&path, field) || is_below(field, &path))
+    let holds = |entry: &&ManagerEntry| {
+        let paths = field_paths(&entry.fields);
+        entry.subresource != "status"
+            && paths.iter().map(ToString::to_string).any(|path| is_below(&path, field) || is_below(field, &path))
     };
-    let found = entries.iter().filter(holds).max_by_key(|entry| entry.time_seconds);
-    let found = found.or_else(|| entries.iter().max_by_key(|entry| entry.time_seconds))?;
+    let found = meta.managers.iter().filter(holds).max_by_key(|entry| entry.time_seconds)?;
     // The scale subresource keeps no time.
     Some((found.manager.clone(), if found.time_seconds == 0 { String::new() } else { found.time() }))
 }

@@ -13,7 +13,7 @@ use crate::{
     cluster::{Cluster, Discovery, ErrorKind, FIELD_MANAGER, Guard, Marks, Meta, Propagation, Provenance, Resource},
     desired::DesiredObject,
     id::{Gvk, ObjectId},
-    live::{Remembered, SecretValues, fingerprint, keep_ignored},
+    live::{Remembered, SecretValues, fingerprint, keep_ignored, proof},
     plan::{Action, Expect, ObjectStep, Step, is_made_by_kubernetes},
 };
 
@@ -108,9 +108,9 @@ impl ObjectRunner<'_> {
                             ))),
                         });
                     }
-                    let remembered = applied.object.applied_by(FIELD_MANAGER).map(|entry| Remembered {
+                    let remembered = proof(&applied.object, FIELD_MANAGER).map(|entry| Remembered {
                         uid: applied.object.uid.clone(),
-                        entry: entry.fingerprint(),
+                        entry,
                         values: self.values.fingerprint(&desired, self.salt),
                     });
                     debug_assert_eq!(

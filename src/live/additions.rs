@@ -18,7 +18,9 @@ pub struct Addition {
 }
 
 /// Managers that complete objects as part of Kubernetes itself; what they add is no drift.
-const SYSTEM: [&str; 6] = [
+const SYSTEM: [&str; 7] = [
+    // Not a manager: the server's name for all that was there when the first apply met no entries, defaults included.
+    "before-first-apply",
     "kube-controller-manager",
     "kube-scheduler",
     "kube-apiserver",
@@ -32,14 +34,11 @@ pub fn additions(meta: &Meta, ours: &[&str]) -> Vec<Addition> {
     let mine: BTreeSet<FieldPath> = meta
         .managers
         .iter()
-        .filter(|entry| entry.manager == FIELD_MANAGER || ours.contains(&entry.manager.as_str()))
+        .filter(|entry| is_ours(entry, ours))
         .flat_map(|entry| field_paths(&entry.fields))
         .collect();
     let foreign = |entry: &&ManagerEntry| {
-        entry.subresource.is_empty()
-            && entry.manager != FIELD_MANAGER
-            && !ours.contains(&entry.manager.as_str())
-            && !SYSTEM.contains(&entry.manager.as_str())
+        entry.subresource.is_empty() && !is_ours(entry, ours) && !SYSTEM.contains(&entry.manager.as_str())
     };
     let mut found: Vec<Addition> = meta
         .managers
@@ -57,6 +56,11 @@ pub fn additions(meta: &Meta, ours: &[&str]) -> Vec<Addition> {
     found.sort_by(|one, other| one.path.cmp(&other.path));
     found.dedup_by(|one, other| one.path == other.path);
     found
+}
+
+/// This tool only ever applies: what was updated under its name, somebody else updated.
+fn is_ours(entry: &ManagerEntry, ours: &[&str]) -> bool {
+    (entry.manager == FIELD_MANAGER && entry.operation == "Apply") || ours.contains(&entry.manager.as_str())
 }
 
 #[cfg(test)]

@@ -1,12 +1,17 @@
 //! The server's verdict on an object that metadata alone does not decide: a dry-run apply of that object, nothing else.
 
+use std::collections::BTreeSet;
+
 use serde_json::Value;
 use wbk_provider_api::{FieldDiff, Why};
 
-use super::{Birth, Found, Holder, ObjectState, Verdict, differences, missing_or_different};
+use super::{
+    Birth, Found, Holder, ObjectState, Verdict, diff::written, differences, fields::field_paths, missing_or_different,
+};
 use crate::{
     cluster::{
-        Cluster, ClusterError, DIGEST_ANNOTATION, ErrorKind, FieldConflict, Guard, Marks, Meta, Provenance, Resource,
+        Cluster, ClusterError, DIGEST_ANNOTATION, ErrorKind, FieldConflict, Guard, ManagerEntry, Marks, Meta, Owner,
+        Provenance, Resource,
     },
     desired::IgnoreRule,
     id::{Digest, ObjectId},
@@ -30,9 +35,10 @@ pub(super) struct Question<'a> {
     pub premature: Option<String>,
 }
 
-/// Asks the server. Never changes anything.
-pub(super) async fn decide(cluster: &Cluster, marks: &Marks, question: Question<'_>) -> ObjectState {
-    match ask(cluster, marks, &question).await {
+/// Asks the server. Never changes anything. The metadata is answered where the LIST did not have it.
+pub(super) async fn decide(cluster: &Cluster, marks: &Marks, question: Question<'_>) -> (ObjectState, Option<Meta>) {
+    let mut unlisted = None;
+    let state = match ask(cluster, marks, &question, &mut unlisted).await {
         Ok(state) => state,
         Err(error) => match error.kind {
             ErrorKind::Refused => match (&question.premature, question.seen) {
@@ -41,14 +47,22 @@ pub(super) async fn decide(cluster: &Cluster, marks: &Marks, question: Question<
                     error.words()
                 ))),
                 (None, None) => ObjectState::Absent(Birth::Refused(error.words())),
-                (_, Some(meta)) => ObjectState::Present(found(marks, meta), Verdict::Refused(error.words())),
+                (_, Some(meta)) => {
+                    ObjectState::Present(found_as(marks, meta, &question.manifest), Verdict::Refused(error.words()))
+                }
             },
             _ => ObjectState::Unknown(Why(chain(&error))),
         },
-    }
+    };
+    (state, unlisted)
 }
 
-async fn ask(cluster: &Cluster, marks: &Marks, question: &Question<'_>) -> Result<ObjectState, ClusterError> {
+async fn ask(
+    cluster: &Cluster,
+    marks: &Marks,
+    question: &Question<'_>,
+    unlisted: &mut Option<Meta>,
+) -> Result<ObjectState, ClusterError> {
     let Question { id, resource, manager, .. } = question;
     let mut manifest = question.manifest.clone();
     let mut live = None;
@@ -73,20 +87,23 @@ async fn ask(cluster: &Cluster, marks: &Marks, question: &Question<'_>) -> Resul
     let tried = match tried {
         Ok(tried) => tried,
         Err(error) if error.kind == ErrorKind::Refused && is_immutable(&error.words()) => {
-            let Some(meta) = current(cluster, question).await? else { return Err(error) };
+            let Some(meta) = current(cluster, question, unlisted).await? else { return Err(error) };
             let live = match live {
                 Some(live) => live,
                 None => cluster.get(resource, id).await?.unwrap_or_default(),
             };
             let diff = without_marks(missing_or_different(&live, &manifest));
-            return Ok(ObjectState::Present(found(marks, &meta), Verdict::Immutable { diff, words: error.words() }));
+            return Ok(ObjectState::Present(
+                found_as(marks, &meta, &manifest),
+                Verdict::Immutable { diff, words: error.words() },
+            ));
         }
         Err(error) => return Err(error),
     };
     if tried.created {
         return Ok(ObjectState::Absent(Birth::Tried));
     }
-    let Some(meta) = current(cluster, question).await? else { return Ok(ObjectState::Absent(Birth::Tried)) };
+    let Some(meta) = current(cluster, question, unlisted).await? else { return Ok(ObjectState::Absent(Birth::Tried)) };
     let live = match live {
         Some(live) => live,
         None => match cluster.get(resource, id).await? {
@@ -101,17 +118,82 @@ async fn ask(cluster: &Cluster, marks: &Marks, question: &Question<'_>) -> Resul
     let verdict = if diff.is_empty() && keeps_ownership {
         Verdict::Same
     } else {
-        Verdict::Differs { diff: without_marks(diff), holders: holders(&meta, conflicts) }
+        let mut moved: BTreeSet<String> = diff.iter().map(|field| field.path.clone()).collect();
+        if wanted_digest(&manifest).is_some_and(|wanted| meta.annotations.get(DIGEST_ANNOTATION) == Some(wanted)) {
+            moved.extend(lost_fields(&live, &tried.object, manager));
+        }
+        let diff = without_marks(diff);
+        Verdict::Differs { holders: holders(&meta, &live, manager, &moved, conflicts), diff }
     };
-    Ok(ObjectState::Present(found(marks, &meta), verdict))
+    Ok(ObjectState::Present(found_as(marks, &meta, &manifest), verdict))
+}
+
+fn wanted_digest(manifest: &Value) -> Option<&String> {
+    match manifest["metadata"]["annotations"].get(DIGEST_ANNOTATION) {
+        Some(Value::String(digest)) => Some(digest),
+        Some(_) | None => None,
+    }
+}
+
+/// As [`found`], for the object under a desired name. The digest on it covers its kind, its place and its name: where it is
+/// today's, this very object was applied by this tool, though its managed fields were wiped since.
+fn found_as(marks: &Marks, meta: &Meta, manifest: &Value) -> Found {
+    let mut found = found(marks, meta);
+    let same = wanted_digest(manifest).is_some_and(|digest| found.applied_digest.as_ref() == Some(digest));
+    if same && matches!(found.owner, Owner::Copy | Owner::Foreign(_)) {
+        found.owner = Owner::Ours;
+    }
+    found
+}
+
+/// Fields that an apply would make ours again, though they have the value that they shall have.
+fn lost_fields(live: &Value, tried: &Value, manager: &str) -> Vec<String> {
+    let set = |object| {
+        owned_fields(object, manager).map(|fields| field_paths(fields.to_string().as_bytes())).unwrap_or_default()
+    };
+    set(tried).difference(&set(live)).map(|path| written(path, live)).collect()
 }
 
 /// The metadata: as listed, or read now where the LIST did not have the object (labels stripped, or not ours).
-async fn current(cluster: &Cluster, question: &Question<'_>) -> Result<Option<Meta>, ClusterError> {
-    match question.seen {
-        Some(meta) => Ok(Some(meta.clone())),
-        None => cluster.get_metadata(question.resource, question.id).await,
+async fn current(
+    cluster: &Cluster,
+    question: &Question<'_>,
+    unlisted: &mut Option<Meta>,
+) -> Result<Option<Meta>, ClusterError> {
+    if let Some(meta) = question.seen {
+        return Ok(Some(meta.clone()));
     }
+    *unlisted = cluster.get_metadata(question.resource, question.id).await?;
+    Ok(unlisted.clone())
+}
+
+/// What must stay the same for our fields to be untouched: our entry, and those of others who hold a field of ours too.
+///
+/// Our entry alone is not enough. Somebody changes a value: the field leaves our set. An apply in our name of that same
+/// value changes no content, so that the server gives the field back to our set and keeps the old time (seen on 1.36): the
+/// entry is as before, the value is not, and only the other's entry tells.
+pub(crate) fn proof(meta: &Meta, manager: &str) -> Option<Digest> {
+    let entry = meta.applied_by(manager)?;
+    let others: Vec<&ManagerEntry> = meta
+        .managers
+        .iter()
+        .filter(|other| other.subresource != "status" && (other.manager != manager || other.operation != "Apply"))
+        .collect();
+    if others.is_empty() {
+        return Some(entry.fingerprint());
+    }
+    let mine = field_paths(&entry.fields);
+    let mut bytes = entry.fingerprint().0.into_bytes();
+    for other in others {
+        let shared = field_paths(&other.fields)
+            .iter()
+            .any(|theirs| mine.iter().any(|path| path.is_within(theirs) || theirs.is_within(path)));
+        if shared {
+            bytes.extend_from_slice(other.manager.as_bytes());
+            bytes.extend_from_slice(other.fingerprint().0.as_bytes());
+        }
+    }
+    Some(if bytes.len() == entry.fingerprint().0.len() { entry.fingerprint() } else { Digest::of_bytes(&bytes) })
 }
 
 /// What a step that touches this object has to find again.
@@ -156,23 +238,42 @@ fn without_marks(diff: Vec<FieldDiff>) -> Vec<FieldDiff> {
         .collect()
 }
 
-/// Adds who and when to the server's conflicts. The message names a subresource's manager as `"x" with subresource "scale"`.
-fn holders(meta: &Meta, conflicts: Vec<FieldConflict>) -> Vec<Holder> {
-    conflicts
-        .into_iter()
-        .map(|conflict| {
-            let entry = meta
-                .managers
-                .iter()
-                .filter(|entry| entry.manager == conflict.manager && entry.subresource != "status")
-                .max_by_key(|entry| entry.time_seconds);
-            Holder {
-                subresource: entry.map(|entry| entry.subresource.clone()).unwrap_or_default(),
-                time: entry.map(crate::cluster::ManagerEntry::time).unwrap_or_default(),
-                conflict,
-            }
-        })
-        .collect()
+/// Who holds the fields that moved, the last writer first; each field as a difference writes it. The entries of the managers
+/// say so; where they do not (they were wiped), the server's conflicts do.
+fn holders(
+    meta: &Meta,
+    live: &Value,
+    manager: &str,
+    moved: &BTreeSet<String>,
+    conflicts: Vec<FieldConflict>,
+) -> Vec<Holder> {
+    let others = meta
+        .managers
+        .iter()
+        .filter(|entry| entry.subresource != "status" && !(entry.manager == manager && entry.operation == "Apply"));
+    let mut found: Vec<(i64, Holder)> = Vec::new();
+    for entry in others {
+        let held: BTreeSet<String> = field_paths(&entry.fields).iter().map(|path| written(path, live)).collect();
+        for field in moved
+            .iter()
+            .filter(|field| held.iter().any(|path| is_at_or_below(path, field) || is_at_or_below(field, path)))
+        {
+            let conflict = FieldConflict { manager: entry.manager.clone(), field: format!(".{field}") };
+            // The subresource scale keeps no time.
+            let time = if entry.time_seconds == 0 { String::new() } else { entry.time() };
+            found.push((entry.time_seconds, Holder { conflict, subresource: entry.subresource.clone(), time }));
+        }
+    }
+    if found.is_empty() {
+        let unknown = |conflict| Holder { conflict, subresource: String::new(), time: String::new() };
+        return conflicts.into_iter().map(unknown).collect();
+    }
+    found.sort_by_key(|(time, _)| std::cmp::Reverse(*time));
+    found.into_iter().map(|(_, holder)| holder).collect()
+}
+
+fn is_at_or_below(path: &str, whole: &str) -> bool {
+    path.strip_prefix(whole).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
 }
 
 /// Puts the live values of ignored fields into the manifest, so that applying it changes nothing there.

@@ -3,9 +3,14 @@
 use serde_json::{Map, Value};
 use wbk_provider_api::FieldDiff;
 
+use super::fields::{Element, FieldPath};
+
 /// Parts that the server writes and nobody wants.
 const BOOKKEEPING: [&str; 6] =
     ["managedFields", "resourceVersion", "uid", "generation", "creationTimestamp", "selfLink"];
+
+/// Counted up by the server itself with every change of a DaemonSet's template, in a dry-run too.
+const COUNTER: &str = "deprecated.daemonset.template.generation";
 
 /// Keys by which the lists of Kubernetes name their items, tried in this order.
 const ITEM_KEYS: [&str; 5] = ["name", "key", "containerPort", "port", "ip"];
@@ -16,6 +21,27 @@ pub fn differences(old: &Value, new: &Value) -> Vec<FieldDiff> {
     let secret = old["kind"] == "Secret" && old["apiVersion"] == "v1";
     compare(&clean(old), &clean(new), "", Scope::Both, &mut found);
     if secret { found.into_iter().map(mask).collect() } else { found }
+}
+
+/// The path of a field of `object` as [`differences`] writes it: list items by the key that names them there.
+pub(super) fn written(path: &FieldPath, object: &Value) -> String {
+    let mut text = String::new();
+    let mut here = Some(object);
+    for element in &path.0 {
+        let next = here.and_then(|node| element.of(node));
+        match element {
+            Element::Field(name) => text = join(&text, name),
+            Element::Keys(keys) => {
+                let siblings = here.and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+                let named = next.zip(naming_key(&[siblings])).map(|(item, key)| item_name(item, key));
+                text = format!("{text}[{}]", named.unwrap_or_else(|| super::fields::item_name(keys)));
+            }
+            // A set is compared as a whole.
+            Element::Member(_) | Element::Index(_) => return text,
+        }
+        here = next;
+    }
+    text
 }
 
 /// The fields of `wanted` that `live` lacks or has otherwise; what `live` has beyond is not looked at.
@@ -38,6 +64,9 @@ fn clean(object: &Value) -> Value {
         if let Some(metadata) = root.get_mut("metadata").and_then(Value::as_object_mut) {
             for key in BOOKKEEPING {
                 metadata.remove(key);
+            }
+            if let Some(annotations) = metadata.get_mut("annotations").and_then(Value::as_object_mut) {
+                annotations.remove(COUNTER);
             }
         }
     }
@@ -111,23 +140,12 @@ fn lists(old: &[Value], new: &[Value], path: &str, scope: Scope, found: &mut Vec
     if old == new {
         return;
     }
-    let named = ITEM_KEYS.into_iter().find(|key| {
-        let distinct = |items: &[Value]| {
-            let names: Option<std::collections::BTreeSet<String>> = items
-                .iter()
-                .map(|item| item.get(key).filter(|name| !name.is_object() && !name.is_array()).map(Value::to_string))
-                .collect();
-            names.is_some_and(|names| names.len() == items.len())
-        };
-        distinct(old) && distinct(new) && !(old.is_empty() && new.is_empty())
-    });
-    let Some(key) = named else {
+    let Some(key) = naming_key(&[old, new]) else {
         found.push(FieldDiff { path: path.to_owned(), old: Some(old.to_vec().into()), new: Some(new.to_vec().into()) });
         return;
     };
-    let name = |item: &Value| item[key].as_str().map_or_else(|| item[key].to_string(), str::to_owned);
     for was in old {
-        let here = format!("{path}[{}]", name(was));
+        let here = format!("{path}[{}]", item_name(was, key));
         match new.iter().find(|is| is[key] == was[key]) {
             Some(is) => compare(was, is, &here, scope, found),
             None if scope == Scope::Both => found.push(FieldDiff { path: here, old: Some(was.clone()), new: None }),
@@ -136,9 +154,27 @@ fn lists(old: &[Value], new: &[Value], path: &str, scope: Scope, found: &mut Vec
     }
     for is in new {
         if !old.iter().any(|was| was[key] == is[key]) {
-            found.push(FieldDiff { path: format!("{path}[{}]", name(is)), old: None, new: Some(is.clone()) });
+            found.push(FieldDiff { path: format!("{path}[{}]", item_name(is, key)), old: None, new: Some(is.clone()) });
         }
     }
+}
+
+/// The key whose values tell the items of all these lists apart.
+fn naming_key(lists: &[&[Value]]) -> Option<&'static str> {
+    ITEM_KEYS.into_iter().find(|key| {
+        let distinct = |items: &[Value]| {
+            let names: Option<std::collections::BTreeSet<String>> = items
+                .iter()
+                .map(|item| item.get(key).filter(|name| !name.is_object() && !name.is_array()).map(Value::to_string))
+                .collect();
+            names.is_some_and(|names| names.len() == items.len())
+        };
+        lists.iter().all(|items| distinct(items)) && lists.iter().any(|items| !items.is_empty())
+    })
+}
+
+fn item_name(item: &Value, key: &str) -> String {
+    item[key].as_str().map_or_else(|| item[key].to_string(), str::to_owned)
 }
 
 #[cfg(test)]

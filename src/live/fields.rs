@@ -20,6 +20,21 @@ pub enum Element {
     Index(usize),
 }
 
+impl Element {
+    /// What it names in a map or a list.
+    pub fn of<'a>(&self, node: &'a Value) -> Option<&'a Value> {
+        match self {
+            Self::Field(name) => node.get(name),
+            Self::Keys(keys) => {
+                let keys: Map<String, Value> = serde_json::from_str(keys).ok()?; // No keys: nothing can be found by them.
+                node.as_array()?.iter().find(|item| keys.iter().all(|(key, value)| item.get(key) == Some(value)))
+            }
+            Self::Member(value) => node.as_array()?.iter().find(|item| item.to_string() == *value),
+            Self::Index(index) => node.as_array()?.get(*index),
+        }
+    }
+}
+
 /// A path from the object's root to a leaf that a manager set.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub struct FieldPath(pub Vec<Element>);
@@ -41,7 +56,7 @@ impl std::fmt::Display for FieldPath {
 }
 
 /// `{"name":"main"}` -> `main`; several keys -> `containerPort=80,protocol=TCP`.
-fn item_name(keys: &str) -> String {
+pub(super) fn item_name(keys: &str) -> String {
     let Ok(Value::Object(keys)) = serde_json::from_str::<Value>(keys) else { return keys.to_owned() };
     let plain = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
     match keys.iter().next() {
@@ -84,15 +99,7 @@ fn walk(node: &Map<String, Value>, here: &FieldPath, all: &mut BTreeSet<FieldPat
 impl FieldPath {
     /// The value at this path in an object.
     pub fn value<'a>(&self, object: &'a Value) -> Option<&'a Value> {
-        self.0.iter().try_fold(object, |node, element| match element {
-            Element::Field(name) => node.get(name),
-            Element::Keys(keys) => {
-                let keys: Map<String, Value> = serde_json::from_str(keys).ok()?; // No keys: nothing can be found by them.
-                node.as_array()?.iter().find(|item| keys.iter().all(|(key, value)| item.get(key) == Some(value)))
-            }
-            Element::Member(value) => node.as_array()?.iter().find(|item| item.to_string() == *value),
-            Element::Index(index) => node.as_array()?.get(*index),
-        })
+        self.0.iter().try_fold(object, |node, element| element.of(node))
     }
 
     /// Whether this path is at or below another.

@@ -24,7 +24,7 @@ pub struct Memory {
 pub struct Remembered {
     /// Its uid.
     pub uid: String,
-    /// Fingerprint of our manager's entry.
+    /// Fingerprint of our manager's entry and of those that share a field with it.
     pub entry: Digest,
     /// Salted fingerprint of a Secret's values.
     #[serde(skip_serializing_if = "Option::is_none", default)]

@@ -10,7 +10,7 @@ mod secrets;
 mod state;
 
 pub use additions::{Addition, additions};
-pub(crate) use decide::{fingerprint, keep_ignored};
+pub(crate) use decide::{fingerprint, keep_ignored, proof};
 pub use diff::{differences, missing_or_different};
 pub use fields::{FieldPath, field_paths};
 pub use memory::{Memory, MemoryError, Remembered};

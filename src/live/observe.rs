@@ -9,7 +9,7 @@ use wbk_provider_api::{FieldDiff, Observed, Why};
 
 use super::{
     Birth, ClusterState, Extra, Live, Memory, ObjectState, ReleaseState, Remembered, SecretValues, Verdict, World,
-    decide::{Question, chain, decide, found},
+    decide::{Question, chain, decide, found, proof},
 };
 use crate::{
     cluster::{
@@ -210,13 +210,12 @@ impl Observer<'_> {
             let digest = object.digest();
             let values = self.values.fingerprint(object, &self.memory.salt);
             if let Some(meta) = seen
-                && let Some(entry) = meta.applied_by(FIELD_MANAGER)
                 && !meta.deleting
                 && meta.annotations.get(DIGEST_ANNOTATION) == Some(&digest.0)
                 && let Some(remembered) = self.memory.objects.get(&key.to_string())
                 && remembered.uid == meta.uid
-                && remembered.entry == entry.fingerprint()
                 && remembered.values == values
+                && proof(meta, FIELD_MANAGER).as_ref() == Some(&remembered.entry)
             {
                 renewed.insert(key.to_string(), remembered.clone());
                 objects.insert(key, ObjectState::Present(found(&marks, meta), Verdict::Same));
@@ -259,20 +258,22 @@ impl Observer<'_> {
                     ignore: rules_for(&self.desired.policy.ignore, &object.id),
                     premature,
                 };
-                (object, values, seen, decide(cluster, marks_ref, question).await)
+                let (state, unlisted) = decide(cluster, marks_ref, question).await;
+                (object, values, seen, state, unlisted)
             })
             .buffer_unordered(64) // The cluster's gate is the real limit; this only bounds the futures.
             .collect::<Vec<_>>()
             .await;
-        for (object, values, seen, state) in decided {
+        let mut unlisted: BTreeMap<ObjectKey, Meta> = BTreeMap::new();
+        for (object, values, seen, state, other) in decided {
             let key = object.id.key();
             if let (ObjectState::Present(found, Verdict::Same), Some(meta)) = (&state, seen)
-                && let Some(entry) = meta.applied_by(FIELD_MANAGER)
+                && let Some(entry) = proof(meta, FIELD_MANAGER)
                 && found.applied_digest.as_deref() == Some(&object.digest().0)
             {
-                renewed
-                    .insert(key.to_string(), Remembered { uid: meta.uid.clone(), entry: entry.fingerprint(), values });
+                renewed.insert(key.to_string(), Remembered { uid: meta.uid.clone(), entry, values });
             }
+            unlisted.extend(other.map(|meta| (key.clone(), meta)));
             objects.insert(key, state);
         }
 
@@ -291,7 +292,12 @@ impl Observer<'_> {
                 let id = ObjectId { gvk: gvk.clone(), namespace: key.namespace.clone(), name: key.name.clone() };
                 Some(Extra { id, found: found(&marks, meta), controllers: meta.controllers.clone() })
             })
-            .filter(|extra| matches!(extra.found.owner, Owner::Ours | Owner::Copy))
+            .filter(|extra| match extra.found.owner {
+                Owner::Ours => true,
+                // Controllers copy labels to what they make (a Service's to its EndpointSlices): it goes with its owner.
+                Owner::Copy => extra.controllers.is_empty(),
+                Owner::Blueprint(_) | Owner::Release(_) | Owner::Foreign(_) => false,
+            })
             .collect();
         extras.sort_by(|one, other| one.id.cmp(&other.id));
 
@@ -306,7 +312,10 @@ impl Observer<'_> {
             namespaces: listed.namespaces.into_keys().collect(),
             unseen: listed.unseen,
         };
-        Sight { live, memory, metas: listed.metas }
+        let mut metas = listed.metas;
+        // Objects whose labels somebody took away: they are no less ours.
+        metas.extend(unlisted);
+        Sight { live, memory, metas }
     }
 
     async fn look_at_releases(
@@ -423,7 +432,7 @@ impl Observer<'_> {
             ignore: rules_for(&self.desired.policy.ignore, id),
             premature: None,
         };
-        let outcome = match decide(cluster, marks, question).await {
+        let outcome = match decide(cluster, marks, question).await.0 {
             ObjectState::Present(_, Verdict::Same) => match entry {
                 Some(entry) => Rendered::Same(now(entry)),
                 None => {

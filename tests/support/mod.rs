@@ -5,6 +5,7 @@
 pub mod assets;
 pub mod fake_api;
 pub mod home;
+pub mod plane;
 pub mod schema;
 pub mod small;
 

@@ -1,0 +1,1 @@
+//! Laws with a story each.
