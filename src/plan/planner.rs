@@ -155,23 +155,38 @@ impl<'a> Draft<'a> {
         }
     }
 
+    /// Kinds that must be looked for next time: those of the blueprint, and those of what stays although it is not in it.
+    fn kinds(&self, steps: &BTreeSet<StepId>) -> BTreeSet<GroupKind> {
+        let secret = || GroupKind { group: String::new(), kind: "Secret".into() };
+        let stays = |target: Target| !steps.contains(&step_id(&target));
+        let wanted = self.desired.objects.iter().map(|object| object.id.gvk.group_kind());
+        let staying = self
+            .live
+            .extras
+            .iter()
+            .filter(|extra| stays(Target::Object(extra.id.clone())))
+            .map(|extra| extra.id.gvk.group_kind());
+        let unseen = self.live.unseen.keys().filter(|what| !what.contains(' ')).map(|what| {
+            let (kind, group) = what.split_once('.').unwrap_or((what, ""));
+            GroupKind { group: group.into(), kind: kind.into() }
+        });
+        let releases = self.live.releases.iter().any(|(id, state)| match state {
+            ReleaseState::Seen { record, .. } => record.is_some() && stays(Target::Release(id.clone())),
+            ReleaseState::Unknown(_) => true,
+        });
+        let records = (releases || !self.desired.releases.is_empty()).then(secret);
+        wanted.chain(staying).chain(unseen).chain(records).collect()
+    }
+
     fn finish(mut self, destroys: bool) -> Plan {
         // A need without a step is met already: what it names is there and stays as it is.
         let ids: BTreeSet<StepId> = self.steps.keys().cloned().collect();
         for step in self.steps.values_mut() {
             step.needs.retain(|need| ids.contains(need));
         }
+        let kinds = self.kinds(&ids);
         let mut steps: Vec<Step> = self.steps.into_values().collect();
         steps.sort_by(|one, other| (one.phase, &one.target).cmp(&(other.phase, &other.target)));
-        let kinds = self
-            .desired
-            .objects
-            .iter()
-            .map(|object| object.id.gvk.group_kind())
-            .chain(
-                (!self.desired.releases.is_empty()).then(|| GroupKind { group: String::new(), kind: "Secret".into() }),
-            )
-            .collect();
         Plan {
             blueprint: self.desired.name.clone(),
             wanted: self.desired.wanted.clone(),
