@@ -632,13 +632,12 @@ impl Session<'_> {
                     .map(|left| format!("{}: {}", left.what, left.hint)),
             );
         }
-        if left.is_empty() {
-            if let Some(memory) = memory
-                && let Err(error) = std::fs::remove_file(memory)
-                && error.kind() != std::io::ErrorKind::NotFound
-            {
-                anstream::eprintln!("warning: remove {}: {error}", memory.display());
-            }
+        if left.is_empty()
+            && let Some(memory) = memory
+            && let Err(error) = std::fs::remove_file(memory)
+            && error.kind() != std::io::ErrorKind::NotFound
+        {
+            anstream::eprintln!("warning: remove {}: {error}", memory.display());
         }
         if self.global.output == Output::Human {
             if left.is_empty() {
