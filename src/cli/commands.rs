@@ -3,7 +3,10 @@
 use std::{path::Path, sync::Arc, time::Duration};
 
 use anyhow::Context;
-use tokio::sync::watch;
+use tokio::{
+    signal::unix::{Signal, SignalKind, signal},
+    sync::watch,
+};
 
 use super::{
     args::{BlueprintArgs, CheckArgs, Conflicts, DecisionArgs, Global, Output},
@@ -350,6 +353,7 @@ impl Session<'_> {
             actuator.reach().await?;
             end_orphans(&self.environment.state.join("helm"), &|line| progress.say(&line)).await;
         }
+        let stop = stop_on_interrupt();
         let begun = Journal::begin(&journal_path, digest, made.steps.len(), &jiff::Timestamp::now().to_string());
         let (journal, before) = match begun {
             Ok(begun) => begun,
@@ -358,7 +362,6 @@ impl Session<'_> {
         if let Some(before) = before {
             progress.say(&unfinished_line(&before));
         }
-        let stop = stop_on_interrupt();
         let fence = || actuator.may_write();
         let outcome = execute(made, digest, &actuator, (&journal, &show), (&fence, stop)).await;
         progress.finish();
@@ -643,13 +646,12 @@ impl Session<'_> {
                     .map(|left| format!("{}: {}", left.what, left.hint)),
             );
         }
-        if left.is_empty() {
-            if let Some(memory) = memory
-                && let Err(error) = std::fs::remove_file(memory)
-                && error.kind() != std::io::ErrorKind::NotFound
-            {
-                anstream::eprintln!("warning: remove {}: {error}", memory.display());
-            }
+        if left.is_empty()
+            && let Some(memory) = memory
+            && let Err(error) = std::fs::remove_file(memory)
+            && error.kind() != std::io::ErrorKind::NotFound
+        {
+            anstream::eprintln!("warning: remove {}: {error}", memory.display());
         }
         if self.global.output == Output::Human {
             if left.is_empty() {
@@ -748,21 +750,17 @@ fn blueprint_digests(files: &[std::path::PathBuf]) -> Result<Vec<(String, Digest
         .collect()
 }
 
-/// Ctrl-C once: finish what runs. Twice: stop now.
+/// Ctrl-C once: finish what runs. Twice: stop now. Whoever signals after this returned is heard.
 pub fn stop_on_interrupt() -> watch::Receiver<Stop> {
     let (sender, receiver) = watch::channel(Stop::No);
+    // A signal that cannot be listened to keeps what it does by itself: it ends this process.
+    let mut interrupt = signal(SignalKind::interrupt()).ok();
+    let mut terminate = signal(SignalKind::terminate()).ok();
     tokio::spawn(async move {
-        let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()).ok(); // Without it Ctrl-C still works.
         for next in [Stop::Finish, Stop::Now] {
-            let terminated = async {
-                match &mut terminate {
-                    Some(signal) => signal.recv().await,
-                    None => std::future::pending().await,
-                }
-            };
             tokio::select! {
-                outcome = tokio::signal::ctrl_c() => if outcome.is_err() { return },
-                _ = terminated => {}
+                () = heard(&mut interrupt) => {}
+                () = heard(&mut terminate) => {}
             }
             if sender.send(next).is_err() {
                 return;
@@ -772,4 +770,13 @@ pub fn stop_on_interrupt() -> watch::Receiver<Stop> {
         sender.closed().await;
     });
     receiver
+}
+
+async fn heard(signal: &mut Option<Signal>) {
+    match signal {
+        Some(signal) => {
+            signal.recv().await;
+        }
+        None => std::future::pending().await,
+    }
 }

@@ -74,15 +74,18 @@ fn signal(processes: &[Pid], signal: Signal) {
     }
 }
 
-/// Processes whose arguments name a folder. Without procfs none is found, and such a helm ends by itself.
+/// Processes whose arguments or environment (helm's KUBECONFIG) name a folder. Without procfs none is found, and such a helm ends by itself.
 fn processes_with(folder: &Path) -> Vec<Pid> {
     let wanted = folder.as_os_str().as_encoded_bytes();
     let mut found = Vec::new();
     for entry in std::fs::read_dir("/proc").into_iter().flatten().flatten() {
         let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse::<i32>().ok()) else { continue };
         // It may end while it is looked at; another user's cannot be read and is none of ours.
-        let Ok(arguments) = std::fs::read(entry.path().join("cmdline")) else { continue };
-        if arguments.windows(wanted.len()).any(|window| window == wanted) {
+        let names_it = |file: &str| {
+            std::fs::read(entry.path().join(file))
+                .is_ok_and(|bytes| bytes.windows(wanted.len()).any(|window| window == wanted))
+        };
+        if names_it("cmdline") || names_it("environ") {
             found.extend(Pid::from_raw(pid));
         }
     }
@@ -99,10 +102,9 @@ mod tests {
         let mine = RunFolder::make(base.path()).expect("made");
         let dead = base.path().join("4194304-1");
         std::fs::create_dir(&dead).expect("made");
-        let mut helm = std::process::Command::new("sh")
-            .args(["-c", "exec tail -f /dev/null \"$0\""])
-            .arg(dead.join("kubeconfig"))
-            .stderr(std::process::Stdio::null())
+        let mut helm = std::process::Command::new("tail")
+            .args(["-f", "/dev/null"])
+            .env("KUBECONFIG", dead.join("kubeconfig"))
             .spawn()
             .expect("a process");
         let told = std::sync::Mutex::new(Vec::new());
