@@ -153,9 +153,7 @@ fn changed_fields(
         if !as_applied && holder.is_none() {
             continue;
         }
-        let who = holder
-            .and_then(who)
-            .or_else(|| under_our_name(around, object, field));
+        let who = holder.and_then(who).or_else(|| under_our_name(around, object, field));
         moved.items.push(field_item(object, field, who));
     }
     if diff.is_empty() && as_applied {
@@ -170,13 +168,7 @@ fn changed_fields(
         if holders.iter().all(|holder| who(holder).is_none()) {
             moved.items.push(DriftItem {
                 origin: object.origin.at.clone(),
-                ..item(
-                    &name,
-                    Some("ownership of its fields".into()),
-                    DriftKind::Taken,
-                    Severity::Note,
-                    None,
-                )
+                ..item(&name, Some("ownership of its fields".into()), DriftKind::Taken, Severity::Note, None)
             });
         }
     }

@@ -10,8 +10,8 @@ use super::{
 };
 use crate::{
     cluster::{
-        Cluster, ClusterError, DIGEST_ANNOTATION, ErrorKind, FieldConflict, Guard, ManagerEntry, Marks, Meta, Owner, Provenance,
-        Resource,
+        Cluster, ClusterError, DIGEST_ANNOTATION, ErrorKind, FieldConflict, Guard, ManagerEntry, Marks, Meta, Owner,
+        Provenance, Resource,
     },
     desired::IgnoreRule,
     id::{Digest, ObjectId},
@@ -36,11 +36,7 @@ pub(super) struct Question<'a> {
 }
 
 /// Asks the server. Never changes anything. The metadata is answered where the LIST did not have it.
-pub(super) async fn decide(
-    cluster: &Cluster,
-    marks: &Marks,
-    question: Question<'_>,
-) -> (ObjectState, Option<Meta>) {
+pub(super) async fn decide(cluster: &Cluster, marks: &Marks, question: Question<'_>) -> (ObjectState, Option<Meta>) {
     let mut unlisted = None;
     let state = match ask(cluster, marks, &question, &mut unlisted).await {
         Ok(state) => state,
@@ -97,7 +93,10 @@ async fn ask(
                 None => cluster.get(resource, id).await?.unwrap_or_default(),
             };
             let diff = without_marks(missing_or_different(&live, &manifest));
-            return Ok(ObjectState::Present(found_as(marks, &meta, &manifest), Verdict::Immutable { diff, words: error.words() }));
+            return Ok(ObjectState::Present(
+                found_as(marks, &meta, &manifest),
+                Verdict::Immutable { diff, words: error.words() },
+            ));
         }
         Err(error) => return Err(error),
     };
@@ -255,7 +254,10 @@ fn holders(
     let mut found: Vec<(i64, Holder)> = Vec::new();
     for entry in others {
         let held: BTreeSet<String> = field_paths(&entry.fields).iter().map(|path| written(path, live)).collect();
-        for field in moved.iter().filter(|field| held.iter().any(|path| is_at_or_below(path, field) || is_at_or_below(field, path))) {
+        for field in moved
+            .iter()
+            .filter(|field| held.iter().any(|path| is_at_or_below(path, field) || is_at_or_below(field, path)))
+        {
             let conflict = FieldConflict { manager: entry.manager.clone(), field: format!(".{field}") };
             // The subresource scale keeps no time.
             let time = if entry.time_seconds == 0 { String::new() } else { entry.time() };

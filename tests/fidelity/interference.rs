@@ -51,6 +51,8 @@ pub struct Known {
     /// The object was deleted and is another one now.
     pub recreated: bool,
     pub wiped: bool,
+    /// The subresource scale keeps no time.
+    pub scaled: bool,
     pub copied: bool,
     /// For messages.
     pub story: Vec<String>,
@@ -177,7 +179,14 @@ const APPLY: &str = "application/apply-patch+yaml";
 const JSON: &str = "application/json";
 
 /// Does it. What the server refuses is not done, and told in the story.
-pub async fn interfere(world: &World, discovery: &Discovery, made: &Made, what: &Interference, random: &mut Random, known: &mut Known) {
+pub async fn interfere(
+    world: &World,
+    discovery: &Discovery,
+    made: &Made,
+    what: &Interference,
+    random: &mut Random,
+    known: &mut Known,
+) {
     let place = path(discovery, &made.object.id);
     let actor = (*random.pick(&OTHERS)).to_owned();
     let escaped = actor.replace(' ', "%20");
@@ -193,6 +202,10 @@ pub async fn interfere(world: &World, discovery: &Discovery, made: &Made, what: 
             let mut changed = live.clone();
             if !edit(&mut changed, change) {
                 known.story.push("(its place is not there)".into());
+                return;
+            }
+            if changed == live {
+                known.story.push("(it is so already)".into());
                 return;
             }
             let as_them = format!("fieldManager={escaped}");
@@ -234,7 +247,10 @@ pub async fn interfere(world: &World, discovery: &Discovery, made: &Made, what: 
                     Verb::OurReplace | Verb::OurApply => "wbk-infra".to_owned(),
                     _ => actor.clone(),
                 };
-                if let Interference::Add(_, _, token) = what {
+                // After a wipe the server keeps no entries until the next apply: who adds leaves no trace.
+                if let Interference::Add(_, _, token) = what
+                    && !known.wiped
+                {
                     known.added.push((token, name.clone()));
                 }
                 known.actors.push(name);
@@ -243,7 +259,14 @@ pub async fn interfere(world: &World, discovery: &Discovery, made: &Made, what: 
         }
         Interference::StripOwnership => {
             let labels = json!({"wbk-infra/blueprint": null, "app.kubernetes.io/managed-by": null, "applyset.kubernetes.io/part-of": null});
-            let sent = world.send(Method::PATCH, &at(&format!("fieldManager={escaped}")), MERGE, &json!({"metadata": {"labels": labels}})).await;
+            let sent = world
+                .send(
+                    Method::PATCH,
+                    &at(&format!("fieldManager={escaped}")),
+                    MERGE,
+                    &json!({"metadata": {"labels": labels}}),
+                )
+                .await;
             known.actors.push(actor);
             sent
         }
@@ -265,7 +288,9 @@ pub async fn interfere(world: &World, discovery: &Discovery, made: &Made, what: 
             if sent.is_ok() {
                 known.recreated = true;
                 let parent = place.rsplit_once('/').map_or("", |(parent, _)| parent);
-                let made = world.send(Method::POST, &format!("{parent}?fieldManager={escaped}"), JSON, &made.object.manifest).await;
+                let made = world
+                    .send(Method::POST, &format!("{parent}?fieldManager={escaped}"), JSON, &made.object.manifest)
+                    .await;
                 known.actors.push(actor);
                 made
             } else {
@@ -282,9 +307,15 @@ pub async fn interfere(world: &World, discovery: &Discovery, made: &Made, what: 
         }
         Interference::Scale(replicas) => {
             let sent = world
-                .send(Method::PATCH, &format!("{place}/scale?fieldManager={escaped}"), MERGE, &json!({"spec": {"replicas": replicas}}))
+                .send(
+                    Method::PATCH,
+                    &format!("{place}/scale?fieldManager={escaped}"),
+                    MERGE,
+                    &json!({"spec": {"replicas": replicas}}),
+                )
                 .await;
             known.actors.push(actor);
+            known.scaled = true;
             sent
         }
         Interference::CopyElsewhere => {

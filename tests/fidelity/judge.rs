@@ -51,7 +51,8 @@ impl Truth {
             .collect();
         Self {
             gone: false,
-            replaced: before["metadata"]["uid"] != after["metadata"]["uid"],
+            // An apply in our name makes it ours, whoever sent it.
+            replaced: before["metadata"]["uid"] != after["metadata"]["uid"] && ours(after).is_none(),
             changed,
             ownership: ours(before).map(|entry| &entry["fieldsV1"]) != ours(after).map(|entry| &entry["fieldsV1"]),
         }
@@ -59,7 +60,9 @@ impl Truth {
 
     /// Changes that a person cares for: our own notes are none.
     pub fn content(&self) -> impl Iterator<Item = &(FieldPath, Option<Value>, Option<Value>)> {
-        self.changed.iter().filter(|(path, ..)| !path.to_string().contains("wbk-infra/digest") && !path.to_string().contains("wbk-infra/origin"))
+        self.changed.iter().filter(|(path, ..)| {
+            !path.to_string().contains("wbk-infra/digest") && !path.to_string().contains("wbk-infra/origin")
+        })
     }
 
     /// Whether `kubectl diff` has something to show.
@@ -91,7 +94,14 @@ pub struct Tally {
 }
 
 /// What is wrong with the product's verdicts. `window` is the time of the interference in seconds.
-pub fn judge(made: &Made, known: &Known, truth: &Truth, said: &Verdicts<'_>, window: (i64, i64), tally: &mut Tally) -> Vec<String> {
+pub fn judge(
+    made: &Made,
+    known: &Known,
+    truth: &Truth,
+    said: &Verdicts<'_>,
+    window: (i64, i64),
+    tally: &mut Tally,
+) -> Vec<String> {
     let mut wrong = Vec::new();
     let mut claim = |right: bool, words: String| {
         if !right {
@@ -102,26 +112,48 @@ pub fn judge(made: &Made, known: &Known, truth: &Truth, said: &Verdicts<'_>, win
     if truth.gone {
         tally.gone += 1;
         claim(action == Some(Action::Create), format!("it is gone and the plan has {action:?}"));
-        claim(said.drift.iter().any(|item| item.kind == DriftKind::Removed && item.field.is_none()), "it is gone and drift is silent".into());
+        claim(
+            said.drift.iter().any(|item| item.kind == DriftKind::Removed && item.field.is_none()),
+            "it is gone and drift is silent".into(),
+        );
     } else if truth.replaced {
         tally.gone += 1;
-        let blocked = said.not_planned.is_some_and(|entry| entry.why == WhyNot::Blocked && entry.hint.as_deref().is_some_and(|hint| hint.contains("--adopt")));
-        claim(action.is_none() && blocked, format!("somebody else's object has its name: {action:?} {:?}", said.not_planned));
+        let blocked = said.not_planned.is_some_and(|entry| {
+            entry.why == WhyNot::Blocked && entry.hint.as_deref().is_some_and(|hint| hint.contains("--adopt"))
+        });
+        claim(
+            action.is_none() && blocked,
+            format!("somebody else's object has its name: {action:?} {:?}", said.not_planned),
+        );
     } else if truth.changed.is_empty() && !truth.ownership {
         tally.quiet += 1;
-        claim(action.is_none(), format!("nothing of ours moved and the plan has {action:?}: {:?}", said.step.map(|step| &step.diff)));
+        claim(
+            action.is_none(),
+            format!("nothing of ours moved and the plan has {action:?}: {:?}", said.step.map(|step| &step.diff)),
+        );
         let invented: Vec<_> = said.drift.iter().filter(|item| item.kind != DriftKind::Added).collect();
         claim(invented.is_empty(), format!("drift is invented: {invented:?}"));
     } else {
-        if truth.changed.is_empty() { tally.ownership += 1 } else { tally.changed += 1 };
-        claim(action == Some(Action::Update), format!("{} fields changed and the plan has {action:?} {:?}", truth.changed.len(), said.not_planned));
+        if truth.changed.is_empty() {
+            tally.ownership += 1
+        } else {
+            tally.changed += 1
+        };
+        claim(
+            action == Some(Action::Update),
+            format!("{} fields changed and the plan has {action:?} {:?}", truth.changed.len(), said.not_planned),
+        );
         changed(made, truth, said, &mut claim);
-        claim(said.drift.iter().any(|item| item.kind != DriftKind::Added) || truth.content().next().is_none(), "drift says nothing of the change".into());
+        claim(!said.drift.is_empty() || truth.content().next().is_none(), "drift says nothing of the change".into());
     }
     if !truth.gone && !truth.replaced {
         for (token, actor) in &known.added {
             tally.additions += 1;
-            let told = said.drift.iter().find(|item| item.kind == DriftKind::Added && item.manager.as_ref() == Some(actor) && item.field.as_deref().is_some_and(|field| field.contains(token)));
+            let told = said.drift.iter().find(|item| {
+                item.kind == DriftKind::Added
+                    && item.manager.as_ref() == Some(actor)
+                    && item.field.as_deref().is_some_and(|field| field.contains(token))
+            });
             claim(told.is_some(), format!("the addition {token} by {actor} is not told"));
             if said.kubectl == Some(&Said::Same) {
                 tally.kubectl_blind += 1;
@@ -144,24 +176,41 @@ fn changed(made: &Made, truth: &Truth, said: &Verdicts<'_>, claim: &mut dyn FnMu
     let Some(step) = said.step else { return };
     if made.object.id.gvk.kind == "Secret" {
         for field in &step.diff {
-            let hidden = [&field.old, &field.new].iter().all(|value| {
-                !field.path.starts_with("data") || value.as_ref().is_none_or(|value| value == "(hidden)")
-            });
+            let hidden = [&field.old, &field.new]
+                .iter()
+                .all(|value| !field.path.starts_with("data") || value.as_ref().is_none_or(|value| value == "(hidden)"));
             claim(hidden, format!("a secret's value is in the plan: {}", field.path));
         }
     }
     let is_none = truth.content().next().is_none();
-    claim(step.diff.is_empty() == is_none, format!("the plan's fields are {:?}, the true ones {:?}", step.diff, truth.content().map(|(path, ..)| path.to_string()).collect::<Vec<_>>()));
+    claim(
+        step.diff.is_empty() == is_none,
+        format!(
+            "the plan's fields are {:?}, the true ones {:?}",
+            step.diff,
+            truth.content().map(|(path, ..)| path.to_string()).collect::<Vec<_>>()
+        ),
+    );
     for (path, was, is) in truth.content() {
         let plain = |text: &str| text.replace(['[', ']'], ".").replace("..", ".").trim_matches('.').to_owned();
         let here = plain(&path.to_string());
         let found = step.diff.iter().any(|field| {
             let there = plain(&field.path);
-            here == there || here.starts_with(&format!("{there}.")) || there.starts_with(&format!("{here}."))
+            here == there
+                || here.starts_with(&format!("{there}."))
+                || there.starts_with(&format!("{here}."))
                 || (field.new == *was && field.old == *is)
                 || field.new.as_ref().is_some_and(|new| was.as_ref().is_some_and(|was| contains(new, was)))
         });
-        claim(found, format!("{path} was {:?}, is {:?}, and is not in the plan: {:?}", was, is, step.diff.iter().map(|field| &field.path).collect::<Vec<_>>()));
+        claim(
+            found,
+            format!(
+                "{path} was {:?}, is {:?}, and is not in the plan: {:?}",
+                was,
+                is,
+                step.diff.iter().map(|field| &field.path).collect::<Vec<_>>()
+            ),
+        );
     }
     for field in &step.diff {
         // Each difference leads from what is there to what was there before somebody came.
@@ -170,10 +219,19 @@ fn changed(made: &Made, truth: &Truth, said: &Verdicts<'_>, claim: &mut dyn FnMu
         let true_one = masked
             || truth.content().any(|(_, was, is)| {
                 let same = was.as_ref() == new && is.as_ref() == old;
-                let part = new.is_none_or(|new| was.as_ref().is_some_and(|was| contains(new, was) || contains(was, new)));
+                let part =
+                    new.is_none_or(|new| was.as_ref().is_some_and(|was| contains(new, was) || contains(was, new)));
                 same || part
             });
-        claim(true_one, format!("invented: {} from {} to {}", field.path, old.map(short).unwrap_or_default(), new.map(short).unwrap_or_default()));
+        claim(
+            true_one,
+            format!(
+                "invented: {} from {} to {}",
+                field.path,
+                old.map(short).unwrap_or_default(),
+                new.map(short).unwrap_or_default()
+            ),
+        );
     }
 }
 
@@ -187,17 +245,32 @@ fn contains(whole: &Value, part: &Value) -> bool {
 }
 
 /// Who and when: never somebody who was not there.
-fn actors(known: &Known, said: &Verdicts<'_>, window: (i64, i64), tally: &mut Tally, claim: &mut dyn FnMut(bool, String)) {
+fn actors(
+    known: &Known,
+    said: &Verdicts<'_>,
+    window: (i64, i64),
+    tally: &mut Tally,
+    claim: &mut dyn FnMut(bool, String),
+) {
     for item in &said.drift {
         let Some(manager) = &item.manager else {
             // Who only takes away leaves no trace; who changes does.
-            let silent = known.wiped || item.kind == DriftKind::Removed || item.kind == DriftKind::Taken;
-            claim(silent || item.kind != DriftKind::Changed, format!("{} has no actor", item.what()));
+            let shrunk = match (&item.old, &item.new) {
+                (Some(Value::Array(was)), Some(Value::Array(is))) => is.iter().all(|member| was.contains(member)),
+                _ => false,
+            };
+            let silent = known.wiped || shrunk || item.kind != DriftKind::Changed;
+            claim(silent, format!("{} has no actor", item.what()));
             continue;
         };
         tally.actors += 1;
         claim(known.actors.contains(manager), format!("{}: {manager} did not do it", item.what()));
-        let when = item.time.as_ref().and_then(|time| time.parse::<jiff::Timestamp>().ok()).map(|time| time.as_second());
-        claim(when.is_some_and(|when| (window.0..=window.1).contains(&when)), format!("{}: told as of {:?}, not {window:?}", item.what(), item.time));
+        let when =
+            item.time.as_ref().and_then(|time| time.parse::<jiff::Timestamp>().ok()).map(|time| time.as_second());
+        let untold = known.scaled && when.is_none();
+        claim(
+            untold || when.is_some_and(|when| (window.0..=window.1).contains(&when)),
+            format!("{}: told as of {:?}, not {window:?}", item.what(), item.time),
+        );
     }
 }

@@ -68,7 +68,8 @@ async fn random_objects_under_random_interference_are_judged_rightly() {
 
 #[track_caller]
 fn nothing_to_do(plan: &Plan, when: &str) {
-    let steps: Vec<String> = plan.steps.iter().map(|step| format!("{} {}: {:?}", step.action.word(), step.id, step.diff)).collect();
+    let steps: Vec<String> =
+        plan.steps.iter().map(|step| format!("{} {}: {:?}", step.action.word(), step.id, step.diff)).collect();
     assert!(plan.is_empty() && plan.not_planned.is_empty(), "{when}: {steps:#?} {:#?}", plan.not_planned);
 }
 
@@ -76,7 +77,9 @@ fn nothing_to_do(plan: &Plan, when: &str) {
 fn disagreements(remembered: &Plan, forgetful: &Plan) -> Vec<String> {
     let shown = |plan: &Plan| -> BTreeMap<String, String> {
         let steps = plan.steps.iter().map(|step| (step.id.0.clone(), format!("{step:?}")));
-        steps.chain(plan.not_planned.iter().map(|entry| (format!("not {}", entry.what), format!("{entry:?}")))).collect()
+        steps
+            .chain(plan.not_planned.iter().map(|entry| (format!("not {}", entry.what), format!("{entry:?}"))))
+            .collect()
     };
     let (one, other) = (shown(remembered), shown(forgetful));
     let keys: std::collections::BTreeSet<&String> = one.keys().chain(other.keys()).collect();
@@ -84,6 +87,11 @@ fn disagreements(remembered: &Plan, forgetful: &Plan) -> Vec<String> {
         .filter(|key| one.get(*key) != other.get(*key))
         .map(|key| format!("{key}: the proof says {:?}, the dry-run {:?}", one.get(key), other.get(key)))
         .collect()
+}
+
+/// An addition as the object's JSON has it.
+fn shown(token: &str) -> String {
+    token.strip_prefix("port=").map_or_else(|| format!("\"{token}\""), |port| format!(":{port},"))
 }
 
 struct Clock(Instant);
@@ -114,7 +122,8 @@ async fn one_round(round: usize, size: usize, random: &mut Random, tally: &mut T
     let (again, sight, requests) = world.plan(&options).await;
     nothing_to_do(&again, "right after an apply");
     assert_eq!(requests.len(), kinds(&world.desired), "nothing but one LIST for each kind: {requests:#?}");
-    let asked: Vec<&String> = requests.iter().filter(|line| !line.starts_with("GET ") || !line.contains("limit=")).collect();
+    let asked: Vec<&String> =
+        requests.iter().filter(|line| !line.starts_with("GET ") || !line.contains("limit=")).collect();
     assert!(asked.is_empty(), "{asked:#?}");
     let moved = world.drift(&sight).await;
     assert!(moved.items.is_empty(), "right after an apply drift is {:#?}", moved.items);
@@ -137,7 +146,7 @@ async fn one_round(round: usize, size: usize, random: &mut Random, tally: &mut T
         })
         .collect();
     let (world_ref, discovery_ref, mades_ref) = (&world, &discovery, &mades);
-    let known: BTreeMap<usize, Known> = stream::iter(plots)
+    let mut known: BTreeMap<usize, Known> = stream::iter(plots)
         .map(|(at, plot, mut random)| async move {
             let mut known = Known::default();
             for what in &plot {
@@ -175,6 +184,11 @@ async fn one_round(round: usize, size: usize, random: &mut Random, tally: &mut T
             drift: moved.items.iter().filter(|item| item.object == name).collect(),
             kubectl: kubectl.get(&name),
         };
+        let mut own = std::mem::take(known.get_mut(&at).expect("every case has its story"));
+        // What a later interference took away again is no addition.
+        let there = after.get(&id.key()).map(|object| world::bare(object).to_string()).unwrap_or_default();
+        own.added.retain(|(token, _)| there.contains(&shown(token)));
+        known.insert(at, own);
         let known = &known[&at];
         let mut complaints = judge(made, known, &truth, &said, (since, until), tally);
         if known.copied {
@@ -213,13 +227,16 @@ async fn one_round(round: usize, size: usize, random: &mut Random, tally: &mut T
         if known.recreated && was["metadata"]["uid"] != is["metadata"]["uid"] {
             continue;
         }
-        let lost: Vec<String> =
-            owned(was).into_iter().filter(|path| path.value(was) != path.value(is)).map(|path| path.to_string()).collect();
+        let lost: Vec<String> = owned(was)
+            .into_iter()
+            .filter(|path| path.value(was) != path.value(is))
+            .map(|path| path.to_string())
+            .collect();
         if !lost.is_empty() {
             wrong.push(format!("{name}: not mended: {lost:?}\n    {:?}", known.story));
         }
         for (token, _) in &known.added {
-            let token = token.strip_prefix("port=").map_or_else(|| format!("\"{token}\""), |port| format!(":{port}"));
+            let token = shown(token);
             let there = |object: &Value| world::bare(object).to_string().contains(&token);
             if after.get(&key).is_some_and(&there) && !there(is) {
                 wrong.push(format!("{name}: the addition {token} was taken away\n    {:?}", known.story));

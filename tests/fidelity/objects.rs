@@ -89,8 +89,7 @@ fn containers(random: &mut Random) -> Value {
 }
 
 fn template(random: &mut Random, restart: Option<&str>) -> Value {
-    let mut template =
-        json!({"metadata": {"labels": {"app": "x"}}, "spec": {"containers": containers(random)}});
+    let mut template = json!({"metadata": {"labels": {"app": "x"}}, "spec": {"containers": containers(random)}});
     if random.chance(40) {
         template["spec"]["tolerations"] = json!([{"key": "nvidia.com/gpu", "operator": "Exists"}]);
     }
@@ -144,9 +143,7 @@ pub fn random(random: &mut Random, space: &str, at: usize) -> Made {
         lively: false,
     };
     let mut secrets = vec![];
-    let namespaced = |api: &str, kind: &str| {
-        json!({"apiVersion": api, "kind": kind, "metadata": {"name": name, "namespace": space}})
-    };
+    let namespaced = |api: &str, kind: &str| json!({"apiVersion": api, "kind": kind, "metadata": {"name": name, "namespace": space}});
     let clusterwide = |api: &str, kind: &str| json!({"apiVersion": api, "kind": kind, "metadata": {"name": global}});
     let rules = json!([{"apiGroups": [""], "resources": ["pods", "pods/log"], "verbs": ["get", "list"]},
         {"apiGroups": ["batch"], "resources": ["jobs"], "verbs": ["create"]}]);
@@ -176,13 +173,15 @@ pub fn random(random: &mut Random, space: &str, at: usize) -> Made {
             }
             manifest["data"]["long.file"] = "line one\nline two: yes\n".into();
             made.pokes = vec![set("/data/k0", json!("changed")), cut("/data/k0"), cut("/data/long.file")];
-            made.extras = vec![extra("/data/added", json!("here"), "added"), extra("/data/added.too", json!("on"), "added.too")];
+            made.extras =
+                vec![extra("/data/added", json!("here"), "added"), extra("/data/added.too", json!("on"), "added.too")];
         }
         1 => {
             manifest = namespaced("v1", "Secret");
             manifest["type"] = "Opaque".into();
             for key in ["token", "user"].iter().take(1 + random.below(2)) {
-                secrets.push(SecretSlot { key: (*key).into(), from: SecretReference::Env(format!("SECRET_{at}_{key}")) });
+                secrets
+                    .push(SecretSlot { key: (*key).into(), from: SecretReference::Env(format!("SECRET_{at}_{key}")) });
             }
             made.pokes = vec![set("/data/token", json!("Y2hhbmdlZA==")), cut("/data/token")];
             made.extras = vec![extra("/data/added", json!("YWRkZWQ="), "added")];
@@ -191,7 +190,11 @@ pub fn random(random: &mut Random, space: &str, at: usize) -> Made {
             manifest = namespaced("v1", "ServiceAccount");
             manifest["automountServiceAccountToken"] = false.into();
             manifest["imagePullSecrets"] = json!([{"name": "one"}, {"name": "two"}]);
-            made.pokes = vec![set("/automountServiceAccountToken", json!(true)), cut("/imagePullSecrets/1"), cut("/automountServiceAccountToken")];
+            made.pokes = vec![
+                set("/automountServiceAccountToken", json!(true)),
+                cut("/imagePullSecrets/1"),
+                cut("/automountServiceAccountToken"),
+            ];
             made.extras = vec![extra("/imagePullSecrets/-", json!({"name": "added"}), "added")];
         }
         3 => {
@@ -212,18 +215,22 @@ pub fn random(random: &mut Random, space: &str, at: usize) -> Made {
         }
         6 => {
             manifest = clusterwide(rbac, "ClusterRoleBinding");
-            manifest["roleRef"] = json!({"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "some"});
+            manifest["roleRef"] =
+                json!({"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "some"});
             manifest["subjects"] = subjects;
             made.pokes = subject_pokes();
         }
         7 => {
             manifest = namespaced("apps/v1", "Deployment");
-            manifest["spec"] = json!({"replicas": 0, "selector": {"matchLabels": {"app": "x"}}, "template": template(random, None)});
+            manifest["spec"] =
+                json!({"replicas": 0, "selector": {"matchLabels": {"app": "x"}}, "template": template(random, None)});
             (made.pokes, made.extras) = template_edits("/spec/template", random);
             made.pokes.push(set("/spec/replicas", json!(2)));
             made.extras.push(extra("/spec/progressDeadlineSeconds", json!(77), "progressDeadlineSeconds"));
             (made.scales, made.lively) = (true, true);
-            made.status = Some(json!({"status": {"conditions": [{"type": "Odd", "status": "True", "lastTransitionTime": "2026-01-01T00:00:00Z"}]}}));
+            made.status = Some(
+                json!({"status": {"conditions": [{"type": "Odd", "status": "True", "lastTransitionTime": "2026-01-01T00:00:00Z"}]}}),
+            );
         }
         8 => {
             manifest = namespaced("apps/v1", "StatefulSet");
@@ -237,7 +244,8 @@ pub fn random(random: &mut Random, space: &str, at: usize) -> Made {
             manifest["spec"]["template"]["spec"]["nodeSelector"] = json!({"example.org/pool": "none"});
             (made.pokes, made.extras) = template_edits("/spec/template", random);
             made.pokes.push(set("/spec/template/spec/nodeSelector/example.org~1pool", json!("other")));
-            made.extras.push(extra("/spec/template/spec/nodeSelector/added", json!("x"), "added"));
+            // The selectors of Kubernetes are atomic: what is added to one changes it as a whole.
+            made.pokes.push(put("/spec/template/spec/nodeSelector/added", json!("x")));
             made.lively = true;
         }
         10 => {
@@ -259,11 +267,15 @@ pub fn random(random: &mut Random, space: &str, at: usize) -> Made {
         12 => {
             manifest = namespaced("v1", "Service");
             manifest["spec"] = json!({"selector": {"app": "x"}, "ports": [{"name": "web", "port": 80, "targetPort": 8080}, {"name": "tls", "port": 443}]});
-            made.pokes = vec![set("/spec/ports/0/targetPort", json!(9999)), cut("/spec/ports/1"), set("/spec/selector/app", json!("y"))];
+            made.pokes = vec![
+                set("/spec/ports/0/targetPort", json!(9999)),
+                cut("/spec/ports/1"),
+                set("/spec/selector/app", json!("y")),
+                put("/spec/selector/added", json!("x")),
+            ];
             made.extras = vec![
                 extra("/spec/ports/-", json!({"name": "added", "port": 9, "protocol": "TCP"}), "port=9"),
                 extra("/spec/sessionAffinity", json!("ClientIP"), "sessionAffinity"),
-                extra("/spec/selector/added", json!("x"), "added"),
             ];
             if random.chance(50) {
                 manifest["spec"]["clusterIP"] = "None".into();
@@ -274,7 +286,10 @@ pub fn random(random: &mut Random, space: &str, at: usize) -> Made {
             manifest = namespaced("networking.k8s.io/v1", "Ingress");
             manifest["spec"] = json!({"rules": [{"host": format!("{name}.example.org"), "http": {"paths": [
                 {"path": "/", "pathType": "Prefix", "backend": {"service": {"name": "x", "port": {"number": 80}}}}]}}]});
-            made.pokes = vec![set("/spec/rules/0/host", json!("other.example.org")), put("/spec/rules/-", json!({"host": "more.example.org"}))];
+            made.pokes = vec![
+                set("/spec/rules/0/host", json!("other.example.org")),
+                put("/spec/rules/-", json!({"host": "more.example.org"})),
+            ];
             made.extras = vec![extra("/spec/tls", json!([{"hosts": ["added.example.org"]}]), "tls")];
         }
         14 => {
@@ -286,20 +301,30 @@ pub fn random(random: &mut Random, space: &str, at: usize) -> Made {
                 cut("/spec/podSelector/matchLabels/app"),
                 put("/spec/ingress/0/from/-", json!({"namespaceSelector": {}})),
             ];
-            made.extras = vec![extra("/spec/podSelector/matchLabels/added", json!("x"), "added")];
+            made.pokes.push(put("/spec/podSelector/matchLabels/added", json!("x")));
         }
         15 => {
             manifest = namespaced("v1", "ResourceQuota");
-            manifest["spec"] = json!({"hard": {"requests.cpu": "64000m", "pods": 100, "requests.nvidia.com/gpu": "16"}});
-            made.pokes = vec![set("/spec/hard/pods", json!("999")), cut("/spec/hard/requests.nvidia.com~1gpu"), set("/spec/hard/requests.cpu", json!("65"))];
+            manifest["spec"] =
+                json!({"hard": {"requests.cpu": "64000m", "pods": 100, "requests.nvidia.com/gpu": "16"}});
+            made.pokes = vec![
+                set("/spec/hard/pods", json!("999")),
+                cut("/spec/hard/requests.nvidia.com~1gpu"),
+                set("/spec/hard/requests.cpu", json!("65")),
+            ];
             made.extras = vec![extra("/spec/hard/services", json!("900"), "services")];
-            made.respelled = vec![set("/spec/hard/requests.cpu", json!("64")), set("/spec/hard/requests.cpu", json!("64000m"))];
+            made.respelled =
+                vec![set("/spec/hard/requests.cpu", json!("64")), set("/spec/hard/requests.cpu", json!("64000m"))];
             made.lively = true;
         }
         16 => {
             manifest = namespaced("v1", "LimitRange");
-            manifest["spec"] = json!({"limits": [{"type": "Container", "default": {"cpu": "1000m", "memory": "1.5Gi"}}]});
-            made.pokes = vec![set("/spec/limits/0/default/cpu", json!("2")), put("/spec/limits/-", json!({"type": "Pod", "max": {"cpu": "640"}}))];
+            manifest["spec"] =
+                json!({"limits": [{"type": "Container", "default": {"cpu": "1000m", "memory": "1.5Gi"}}]});
+            made.pokes = vec![
+                set("/spec/limits/0/default/cpu", json!("2")),
+                put("/spec/limits/-", json!({"type": "Pod", "max": {"cpu": "640"}})),
+            ];
             made.respelled = vec![set("/spec/limits/0/default/memory", json!("1536Mi"))];
         }
         17 => {
@@ -312,7 +337,8 @@ pub fn random(random: &mut Random, space: &str, at: usize) -> Made {
             manifest = namespaced("policy/v1", "PodDisruptionBudget");
             manifest["spec"] = json!({"minAvailable": "50%", "selector": {"matchLabels": {"app": "x"}}});
             made.pokes = vec![set("/spec/minAvailable", json!(2))];
-            made.extras = vec![extra("/spec/unhealthyPodEvictionPolicy", json!("AlwaysAllow"), "unhealthyPodEvictionPolicy")];
+            made.extras =
+                vec![extra("/spec/unhealthyPodEvictionPolicy", json!("AlwaysAllow"), "unhealthyPodEvictionPolicy")];
             made.status = Some(json!({"status": {"disruptionsAllowed": 7}}));
             made.lively = true;
         }
@@ -321,7 +347,10 @@ pub fn random(random: &mut Random, space: &str, at: usize) -> Made {
             manifest["spec"] = json!({"minReplicas": 1, "maxReplicas": 5,
                 "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "nothing"},
                 "metrics": [{"type": "Resource", "resource": {"name": "cpu", "target": {"type": "Utilization", "averageUtilization": 60}}}]});
-            made.pokes = vec![set("/spec/maxReplicas", json!(9)), set("/spec/metrics/0/resource/target/averageUtilization", json!(99))];
+            made.pokes = vec![
+                set("/spec/maxReplicas", json!(9)),
+                set("/spec/metrics/0/resource/target/averageUtilization", json!(99)),
+            ];
             made.lively = true;
         }
         20 => {
@@ -360,7 +389,11 @@ pub fn random(random: &mut Random, space: &str, at: usize) -> Made {
         23 => {
             manifest = namespaced("coordination.k8s.io/v1", "Lease");
             manifest["spec"] = json!({"holderIdentity": "nobody", "leaseDurationSeconds": 15});
-            made.pokes = vec![set("/spec/holderIdentity", json!("somebody")), set("/spec/leaseDurationSeconds", json!(99)), cut("/spec/holderIdentity")];
+            made.pokes = vec![
+                set("/spec/holderIdentity", json!("somebody")),
+                set("/spec/leaseDurationSeconds", json!(99)),
+                cut("/spec/holderIdentity"),
+            ];
             made.extras = vec![extra("/spec/leaseTransitions", json!(3), "leaseTransitions")];
         }
         24 => {
@@ -368,7 +401,11 @@ pub fn random(random: &mut Random, space: &str, at: usize) -> Made {
             manifest["addressType"] = "IPv4".into();
             manifest["endpoints"] = json!([{"addresses": ["192.0.2.1"]}]);
             manifest["ports"] = json!([{"name": "web", "port": 80}]);
-            made.pokes = vec![set("/endpoints/0/addresses/0", json!("192.0.2.9")), set("/ports/0/port", json!(81)), put("/endpoints/-", json!({"addresses": ["192.0.2.7"]}))];
+            made.pokes = vec![
+                set("/endpoints/0/addresses/0", json!("192.0.2.9")),
+                set("/ports/0/port", json!(81)),
+                put("/endpoints/-", json!({"addresses": ["192.0.2.7"]})),
+            ];
             made.lively = true;
         }
         25 => {
@@ -387,7 +424,7 @@ pub fn random(random: &mut Random, space: &str, at: usize) -> Made {
             manifest["overhead"] = json!({"podFixed": {"cpu": "1000m"}});
             manifest["scheduling"] = json!({"nodeSelector": {"a": "b"}});
             made.pokes = vec![set("/scheduling/nodeSelector/a", json!("c")), set("/overhead/podFixed/cpu", json!("2"))];
-            made.extras = vec![extra("/scheduling/nodeSelector/added", json!("x"), "added")];
+            made.pokes.push(put("/scheduling/nodeSelector/added", json!("x")));
             made.respelled = vec![set("/overhead/podFixed/cpu", json!("1000m"))];
         }
     }

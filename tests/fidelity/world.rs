@@ -89,10 +89,6 @@ impl World {
         Self { plane, desired, memory, values, raw: client, cluster, provider, folder, requests }
     }
 
-    pub fn cluster(&self) -> &Cluster {
-        &self.cluster
-    }
-
     pub async fn discover(&self) -> Discovery {
         self.cluster.discover().await.expect("the server tells its kinds")
     }
@@ -159,7 +155,8 @@ impl World {
         let (journal, _) = Journal::begin(&path, &digest, plan.steps.len(), "").expect("a journal");
         let (_stop, stopped) = watch::channel(Stop::No);
         let fence = || actuator.may_write();
-        let execution = execute(plan, &digest, &actuator, (&journal, &say), (&fence, stopped)).await.expect("a journal");
+        let execution =
+            execute(plan, &digest, &actuator, (&journal, &say), (&fence, stopped)).await.expect("a journal");
         actuator.end(execution.is_complete()).await.expect("the apply ends");
         for (key, value) in actuator.remembered() {
             match value {
@@ -173,7 +170,8 @@ impl World {
     /// Applies until done; fails the test with what failed.
     #[track_caller]
     pub fn complete(execution: &Execution) {
-        let failed: Vec<String> = execution.failed.iter().map(|(id, error)| format!("{id}: {}", error.line())).collect();
+        let failed: Vec<String> =
+            execution.failed.iter().map(|(id, error)| format!("{id}: {}", error.line())).collect();
         assert!(execution.is_complete(), "failed: {failed:#?}\nblocked: {:#?}", execution.blocked);
     }
 
@@ -191,11 +189,8 @@ impl World {
         let added = stream::iter(added)
             .map(|(key, found)| async move {
                 let resource = discovery.preferred(&key.kind)?;
-                let id = ObjectId {
-                    gvk: resource.gvk.clone(),
-                    namespace: key.namespace.clone(),
-                    name: key.name.clone(),
-                };
+                let id =
+                    ObjectId { gvk: resource.gvk.clone(), namespace: key.namespace.clone(), name: key.name.clone() };
                 let body = self.cluster.get(resource, &id).await.expect("it can be read")?;
                 Some((key, (found, body)))
             })
@@ -203,12 +198,8 @@ impl World {
             .filter_map(|found| async move { found })
             .collect()
             .await;
-        let around = Surroundings {
-            metas: &sight.metas,
-            additions: &added,
-            applied_before: &|_| true,
-            operations: &[],
-        };
+        let around =
+            Surroundings { metas: &sight.metas, additions: &added, applied_before: &|_| true, operations: &[] };
         drift(&self.desired, &sight.live, &around)
     }
 
