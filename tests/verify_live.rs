@@ -13,9 +13,13 @@ use wbk_infra::verify::{CheckContext, Nodes, Outcome, Report, Suite, VerifyOptio
 mod live;
 #[path = "support/verify_platform.rs"]
 mod platform;
+mod support;
+
+use support::plane::{Plane, plane};
 
 /// A platform of its own in the test server.
 struct World {
+    plane: Arc<Plane>,
     client: kube::Client,
     desired: Desired,
     space: String,
@@ -30,7 +34,8 @@ impl Drop for World {
 
 impl World {
     async fn new(test: &str) -> Self {
-        let client = kube::Client::try_from(live::config().await).expect("a client");
+        let plane = tokio::task::spawn_blocking(plane).await.expect("a control plane");
+        let client = kube::Client::try_from(plane.config().await).expect("a client");
         let space = format!("vl-{test}-{}", jiff::Timestamp::now().as_millisecond());
         let desired = platform::desired(&space);
         for manifest in platform::manifests(&space) {
@@ -44,7 +49,7 @@ impl World {
             live::make_nodes(&client, pool).await;
         }
         let kubelets = tokio::spawn(live::play(client.clone(), space.clone()));
-        Self { client, desired, space, kubelets }
+        Self { plane, client, desired, space, kubelets }
     }
 
     async fn verify(&self, options: VerifyOptions, only: &[&str]) -> Report {
@@ -226,7 +231,7 @@ async fn releases_are_read_from_helms_records_and_marks() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_caller_with_no_rights_gets_doubts_and_no_proofs() {
     let world = World::new("low").await;
-    let mut config = live::config().await;
+    let mut config = world.plane.config().await;
     config.auth_info.impersonate = Some("nobody-in-particular".into());
     let low = kube::Client::try_from(config).expect("a client");
     let report = world.verify_as(low, impatient(), &[]).await;

@@ -51,6 +51,8 @@ pub struct Known {
     /// The object was deleted and is another one now.
     pub recreated: bool,
     pub wiped: bool,
+    /// The subresource scale keeps no time.
+    pub scaled: bool,
     pub copied: bool,
     /// For messages.
     pub story: Vec<String>,
@@ -202,6 +204,10 @@ pub async fn interfere(
                 known.story.push("(its place is not there)".into());
                 return;
             }
+            if changed == live {
+                known.story.push("(it is so already)".into());
+                return;
+            }
             let as_them = format!("fieldManager={escaped}");
             match verb {
                 Verb::MergePatch => world.send(Method::PATCH, &at(&as_them), MERGE, &merge(&live, &changed)).await,
@@ -241,7 +247,10 @@ pub async fn interfere(
                     Verb::OurReplace | Verb::OurApply => "wbk-infra".to_owned(),
                     _ => actor.clone(),
                 };
-                if let Interference::Add(_, _, token) = what {
+                // After a wipe the server keeps no entries until the next apply: who adds leaves no trace.
+                if let Interference::Add(_, _, token) = what
+                    && !known.wiped
+                {
                     known.added.push((token, name.clone()));
                 }
                 known.actors.push(name);
@@ -306,6 +315,7 @@ pub async fn interfere(
                 )
                 .await;
             known.actors.push(actor);
+            known.scaled = true;
             sent
         }
         Interference::CopyElsewhere => {

@@ -51,7 +51,8 @@ impl Truth {
             .collect();
         Self {
             gone: false,
-            replaced: before["metadata"]["uid"] != after["metadata"]["uid"],
+            // An apply in our name makes it ours, whoever sent it.
+            replaced: before["metadata"]["uid"] != after["metadata"]["uid"] && ours(after).is_none(),
             changed,
             ownership: ours(before).map(|entry| &entry["fieldsV1"]) != ours(after).map(|entry| &entry["fieldsV1"]),
         }
@@ -143,10 +144,7 @@ pub fn judge(
             format!("{} fields changed and the plan has {action:?} {:?}", truth.changed.len(), said.not_planned),
         );
         changed(made, truth, said, &mut claim);
-        claim(
-            said.drift.iter().any(|item| item.kind != DriftKind::Added) || truth.content().next().is_none(),
-            "drift says nothing of the change".into(),
-        );
+        claim(!said.drift.is_empty() || truth.content().next().is_none(), "drift says nothing of the change".into());
     }
     if !truth.gone && !truth.replaced {
         for (token, actor) in &known.added {
@@ -257,16 +255,21 @@ fn actors(
     for item in &said.drift {
         let Some(manager) = &item.manager else {
             // Who only takes away leaves no trace; who changes does.
-            let silent = known.wiped || item.kind == DriftKind::Removed || item.kind == DriftKind::Taken;
-            claim(silent || item.kind != DriftKind::Changed, format!("{} has no actor", item.what()));
+            let shrunk = match (&item.old, &item.new) {
+                (Some(Value::Array(was)), Some(Value::Array(is))) => is.iter().all(|member| was.contains(member)),
+                _ => false,
+            };
+            let silent = known.wiped || shrunk || item.kind != DriftKind::Changed;
+            claim(silent, format!("{} has no actor", item.what()));
             continue;
         };
         tally.actors += 1;
         claim(known.actors.contains(manager), format!("{}: {manager} did not do it", item.what()));
         let when =
             item.time.as_ref().and_then(|time| time.parse::<jiff::Timestamp>().ok()).map(|time| time.as_second());
+        let untold = known.scaled && when.is_none();
         claim(
-            when.is_some_and(|when| (window.0..=window.1).contains(&when)),
+            untold || when.is_some_and(|when| (window.0..=window.1).contains(&when)),
             format!("{}: told as of {:?}, not {window:?}", item.what(), item.time),
         );
     }

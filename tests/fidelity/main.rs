@@ -89,6 +89,11 @@ fn disagreements(remembered: &Plan, forgetful: &Plan) -> Vec<String> {
         .collect()
 }
 
+/// An addition as the object's JSON has it.
+fn shown(token: &str) -> String {
+    token.strip_prefix("port=").map_or_else(|| format!("\"{token}\""), |port| format!(":{port},"))
+}
+
 struct Clock(Instant);
 
 impl Clock {
@@ -141,7 +146,7 @@ async fn one_round(round: usize, size: usize, random: &mut Random, tally: &mut T
         })
         .collect();
     let (world_ref, discovery_ref, mades_ref) = (&world, &discovery, &mades);
-    let known: BTreeMap<usize, Known> = stream::iter(plots)
+    let mut known: BTreeMap<usize, Known> = stream::iter(plots)
         .map(|(at, plot, mut random)| async move {
             let mut known = Known::default();
             for what in &plot {
@@ -179,6 +184,11 @@ async fn one_round(round: usize, size: usize, random: &mut Random, tally: &mut T
             drift: moved.items.iter().filter(|item| item.object == name).collect(),
             kubectl: kubectl.get(&name),
         };
+        let mut own = std::mem::take(known.get_mut(&at).expect("every case has its story"));
+        // What a later interference took away again is no addition.
+        let there = after.get(&id.key()).map(|object| world::bare(object).to_string()).unwrap_or_default();
+        own.added.retain(|(token, _)| there.contains(&shown(token)));
+        known.insert(at, own);
         let known = &known[&at];
         let mut complaints = judge(made, known, &truth, &said, (since, until), tally);
         if known.copied {
@@ -226,7 +236,7 @@ async fn one_round(round: usize, size: usize, random: &mut Random, tally: &mut T
             wrong.push(format!("{name}: not mended: {lost:?}\n    {:?}", known.story));
         }
         for (token, _) in &known.added {
-            let token = token.strip_prefix("port=").map_or_else(|| format!("\"{token}\""), |port| format!(":{port}"));
+            let token = shown(token);
             let there = |object: &Value| world::bare(object).to_string().contains(&token);
             if after.get(&key).is_some_and(&there) && !there(is) {
                 wrong.push(format!("{name}: the addition {token} was taken away\n    {:?}", known.story));

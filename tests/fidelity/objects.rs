@@ -244,7 +244,8 @@ pub fn random(random: &mut Random, space: &str, at: usize) -> Made {
             manifest["spec"]["template"]["spec"]["nodeSelector"] = json!({"example.org/pool": "none"});
             (made.pokes, made.extras) = template_edits("/spec/template", random);
             made.pokes.push(set("/spec/template/spec/nodeSelector/example.org~1pool", json!("other")));
-            made.extras.push(extra("/spec/template/spec/nodeSelector/added", json!("x"), "added"));
+            // The selectors of Kubernetes are atomic: what is added to one changes it as a whole.
+            made.pokes.push(put("/spec/template/spec/nodeSelector/added", json!("x")));
             made.lively = true;
         }
         10 => {
@@ -270,11 +271,11 @@ pub fn random(random: &mut Random, space: &str, at: usize) -> Made {
                 set("/spec/ports/0/targetPort", json!(9999)),
                 cut("/spec/ports/1"),
                 set("/spec/selector/app", json!("y")),
+                put("/spec/selector/added", json!("x")),
             ];
             made.extras = vec![
                 extra("/spec/ports/-", json!({"name": "added", "port": 9, "protocol": "TCP"}), "port=9"),
                 extra("/spec/sessionAffinity", json!("ClientIP"), "sessionAffinity"),
-                extra("/spec/selector/added", json!("x"), "added"),
             ];
             if random.chance(50) {
                 manifest["spec"]["clusterIP"] = "None".into();
@@ -300,7 +301,7 @@ pub fn random(random: &mut Random, space: &str, at: usize) -> Made {
                 cut("/spec/podSelector/matchLabels/app"),
                 put("/spec/ingress/0/from/-", json!({"namespaceSelector": {}})),
             ];
-            made.extras = vec![extra("/spec/podSelector/matchLabels/added", json!("x"), "added")];
+            made.pokes.push(put("/spec/podSelector/matchLabels/added", json!("x")));
         }
         15 => {
             manifest = namespaced("v1", "ResourceQuota");
@@ -423,7 +424,7 @@ pub fn random(random: &mut Random, space: &str, at: usize) -> Made {
             manifest["overhead"] = json!({"podFixed": {"cpu": "1000m"}});
             manifest["scheduling"] = json!({"nodeSelector": {"a": "b"}});
             made.pokes = vec![set("/scheduling/nodeSelector/a", json!("c")), set("/overhead/podFixed/cpu", json!("2"))];
-            made.extras = vec![extra("/scheduling/nodeSelector/added", json!("x"), "added")];
+            made.pokes.push(put("/scheduling/nodeSelector/added", json!("x")));
             made.respelled = vec![set("/overhead/podFixed/cpu", json!("1000m"))];
         }
     }

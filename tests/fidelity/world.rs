@@ -89,10 +89,6 @@ impl World {
         Self { plane, desired, memory, values, raw: client, cluster, provider, folder, requests }
     }
 
-    pub fn cluster(&self) -> &Cluster {
-        &self.cluster
-    }
-
     pub async fn discover(&self) -> Discovery {
         self.cluster.discover().await.expect("the server tells its kinds")
     }

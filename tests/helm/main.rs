@@ -7,8 +7,6 @@ mod remote;
 mod server;
 #[path = "../support/mod.rs"]
 mod support;
-#[path = "../support/yaml.rs"]
-mod yaml;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -40,6 +38,12 @@ fn repository_file(name: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(name)
 }
 
+/// Manifests as the product reads them.
+fn read(text: &str) -> Result<Vec<Value>, String> {
+    let manifests = wbk_infra::blueprint::read_manifests(text, "chart").map_err(|problems| format!("{problems:?}"))?;
+    Ok(manifests.into_iter().map(|(manifest, _)| manifest).collect())
+}
+
 fn release(namespace: &str, name: &str) -> ReleaseId {
     ReleaseId { namespace: namespace.into(), name: name.into() }
 }
@@ -60,7 +64,7 @@ async fn render(
     let release = release("ns", "rel");
     let api_versions = BTreeSet::from(["v1".to_owned(), "apps/v1".to_owned(), "policy/v1".to_owned()]);
     let request = RenderRequest { release: &release, chart: &chart, values, exists: Exists::No, secrets };
-    let world = RenderWorld { kube_version: "1.36.3", api_versions: &api_versions, scope: &scope, read: yaml::read };
+    let world = RenderWorld { kube_version: "1.36.3", api_versions: &api_versions, scope: &scope, read };
     helm.render(request, world, cache).await
 }
 

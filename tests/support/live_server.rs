@@ -1,33 +1,11 @@
-//! A real API server for tests, and nodes whose pods are played.
+//! Requests to a test's API server, and nodes whose pods are played.
 
 use std::time::Duration;
 
 use futures::future::join_all;
 use http::Request;
-use kube::config::{KubeConfigOptions, Kubeconfig};
 use serde_json::{Value, json};
 use wbk_provider_api::PoolSpec;
-
-/// Names the kubeconfig of a control plane that was started for tests.
-const VARIABLE: &str = "WBK_INFRA_TEST_KUBECONFIG";
-
-/// The configuration of the test server: an API server on this machine that nothing else uses.
-///
-/// # Panics
-/// There is none, or it is not on a loopback address: a test that proves nothing must not look like one that passed.
-pub async fn config() -> kube::Config {
-    let path = std::env::var_os(VARIABLE).unwrap_or_else(|| {
-        panic!(
-            "{VARIABLE} is not set: this test needs a control plane (etcd, apiserver, controller-manager, scheduler)"
-        )
-    });
-    let kubeconfig = Kubeconfig::read_from(&path).unwrap_or_else(|error| panic!("{VARIABLE}: {error}"));
-    let config = kube::Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await;
-    let config = config.unwrap_or_else(|error| panic!("{VARIABLE}: {error}"));
-    let host = config.cluster_url.host().unwrap_or_default();
-    assert!(matches!(host, "127.0.0.1" | "localhost" | "[::1]"), "{VARIABLE}: {host} is not on this machine: refused");
-    config
-}
 
 /// Sends one request; answers of 400 and above panic with the server's words.
 pub async fn send(client: &kube::Client, method: &str, path: &str, body: &Value) -> Value {
