@@ -198,7 +198,7 @@ fn options() -> impl Strategy<Value = PlanOptions> {
         if all {
             delete.insert("all".into());
         }
-        PlanOptions { adopt, delete, conflicts: None }
+        PlanOptions { adopt, delete, conflicts: None, ..PlanOptions::default() }
     })
 }
 

@@ -39,8 +39,9 @@ pub fn out(text: &str) {
     anstream::println!("{text}");
 }
 
-fn options(decisions: &DecisionArgs) -> PlanOptions {
+fn options(decisions: &DecisionArgs, situation: &Situation) -> PlanOptions {
     PlanOptions {
+        holding: situation.holding.clone(),
         adopt: decisions.adopt.iter().cloned().collect(),
         delete: decisions.delete.iter().cloned().collect(),
         conflicts: decisions.conflicts.map(|choice| match choice {
@@ -103,7 +104,7 @@ impl Session<'_> {
         let files = files(blueprint)?;
         let desired = read(&files, self.environment)?;
         let situation = self.look(&desired, Purpose::Apply).await?;
-        let made = plan(&desired, &situation.sight.live, &situation.operations, &options(decisions));
+        let made = plan(&desired, &situation.sight.live, &situation.operations, &options(decisions, &situation));
         self.show_plan(&made, situation.simulated(&desired))?;
         let pending = !made.is_empty();
         let blocked = made.is_blocked();
@@ -140,7 +141,7 @@ impl Session<'_> {
         let mut before = Vec::new();
         let report = loop {
             let situation = self.look(&desired, Purpose::Apply).await?;
-            let made = plan(&desired, &situation.sight.live, &situation.operations, &options(decisions));
+            let made = plan(&desired, &situation.sight.live, &situation.operations, &options(decisions, &situation));
             let simulated = situation.simulated(&desired);
             if self.global.output == Output::Human && !self.global.quiet {
                 self.show_plan(&made, simulated)?;
@@ -165,7 +166,7 @@ impl Session<'_> {
             }
             break report;
         };
-        self.finish(&desired, &options(decisions), (checks, verify), report).await
+        self.finish(&desired, decisions, (checks, verify), report).await
     }
 
     /// One document for programs; people were told while it happened.
@@ -182,7 +183,7 @@ impl Session<'_> {
     async fn finish(
         &self,
         desired: &Desired,
-        options: &PlanOptions,
+        decisions: &DecisionArgs,
         (checks, verify): (&CheckArgs, bool),
         mut report: ApplyReport,
     ) -> Result<Exit, Failure> {
@@ -190,7 +191,7 @@ impl Session<'_> {
         if let ClusterState::Reached(world) = &situation.sight.live.cluster {
             situation::pin(desired, self.environment, world)?;
         }
-        let again = plan(desired, &situation.sight.live, &situation.operations, options);
+        let again = plan(desired, &situation.sight.live, &situation.operations, &options(decisions, &situation));
         if !again.is_empty() || again.is_blocked() {
             anstream::eprintln!("{}", paint(Mood::Bad, "after the apply something is still to be done:"));
             anstream::eprintln!("{}", plan_human(&again, self.global.verbose, situation.simulated(desired)));
@@ -274,7 +275,7 @@ impl Session<'_> {
             return Ok(Exit::Done);
         }
         let desired = read(&files, self.environment)?;
-        self.finish(&desired, &PlanOptions::default(), (checks, verify), report).await
+        self.finish(&desired, &DecisionArgs::default(), (checks, verify), report).await
     }
 
     /// Whether the user agrees: asked where somebody can answer, and where the plan costs or disturbs anybody.
@@ -396,6 +397,10 @@ impl Session<'_> {
         }
         if let Err(error) = actuator.end(execution.is_complete()).await {
             anstream::eprintln!("warning: {}", error.line());
+        }
+        // Last: until here a kill leaves a journal that says so.
+        if let Err(error) = journal.end(execution.is_complete()) {
+            anstream::eprintln!("warning: {error}: {}", error.source);
         }
         Ok(execution)
     }
@@ -607,7 +612,7 @@ impl Session<'_> {
         let desired = read(&files(blueprint)?, self.environment)?;
         let desired = &desired;
         let situation = self.look(desired, Purpose::Destroy).await?;
-        let made = destroy(desired, &situation.sight.live, &situation.operations, &options(decisions));
+        let made = destroy(desired, &situation.sight.live, &situation.operations, &options(decisions, &situation));
         let simulated = situation.simulated(desired);
         if self.global.output == Output::Human && !self.global.quiet {
             self.show_plan(&made, simulated)?;

@@ -147,6 +147,8 @@ pub struct Situation {
     pub memory: Option<PathBuf>,
     /// What to do about a cluster that cannot be reached.
     pub hint: Option<String>,
+    /// Data that goes with a release when it is uninstalled, by release.
+    pub holding: BTreeMap<String, Vec<String>>,
 }
 
 impl Situation {
@@ -211,7 +213,8 @@ pub async fn look(
     if let ClusterState::Reached(world) = &sight.live.cluster {
         check_pin(desired, environment, world)?;
     }
-    Ok(Situation { provider, operations, connection, charts, values, sight, before, memory, hint })
+    let holding = holding(&sight, charts.as_ref(), connection.as_ref()).await;
+    Ok(Situation { provider, operations, connection, charts, values, sight, before, memory, hint, holding })
 }
 
 /// What a look is given.
@@ -265,6 +268,54 @@ impl Looker<'_> {
         let sight = observer.observe(open, reach).await;
         Ok(ClusterSide { connection, charts, values, sight, before, memory })
     }
+}
+
+/// Data that goes with releases: of those of the blueprint by what they render, of those it no longer names by Helm's marks
+/// on the claims in the cluster. That those cannot be listed counts as data: what is not seen is not let go.
+async fn holding(
+    sight: &Sight,
+    charts: Option<&Charts>,
+    connection: Option<&Connection>,
+) -> BTreeMap<String, Vec<String>> {
+    let mut holding: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    let name = |id: &crate::id::ReleaseId| crate::plan::Target::Release(id.clone()).to_string();
+    for (release, objects) in charts.iter().flat_map(|charts| &charts.objects) {
+        let data = objects.iter().filter(|id| crate::plan::is_data(&id.key().kind)).map(ToString::to_string);
+        holding.entry(name(release)).or_default().extend(data);
+    }
+    let former: Vec<&crate::id::ReleaseId> = sight
+        .live
+        .releases
+        .iter()
+        .filter(|(_, state)| matches!(state, crate::live::ReleaseState::Seen { inputs: None, .. }))
+        .map(|(id, _)| id)
+        .collect();
+    if former.is_empty() {
+        return holding;
+    }
+    let claim = crate::id::Gvk::new("v1", "PersistentVolumeClaim");
+    let Some((connection, resource)) =
+        connection.and_then(|connection| Some((connection, connection.discovery.find(&claim)?)))
+    else {
+        return holding;
+    };
+    let selector = format!("{}={}", crate::cluster::MANAGED_BY_LABEL, crate::cluster::HELM_MANAGED_BY);
+    let claims = connection.cluster.list_metadata(resource, None, &selector).await;
+    for id in former {
+        let held = holding.entry(name(id)).or_default();
+        match &claims {
+            Ok(claims) => held.extend(claims.iter().filter_map(|meta| {
+                let of = |key: &str| meta.annotations.get(key);
+                (of(crate::helm::RELEASE_NAME_ANNOTATION) == Some(&id.name)
+                    && of(crate::helm::RELEASE_NAMESPACE_ANNOTATION) == Some(&id.namespace))
+                .then(|| {
+                    format!("PersistentVolumeClaim {}/{}", meta.namespace.as_deref().unwrap_or_default(), meta.name)
+                })
+            })),
+            Err(error) => held.push(format!("claims that could not be listed ({})", error.words())),
+        }
+    }
+    holding
 }
 
 fn missing_secrets(errors: Vec<(String, crate::live::SecretError)>) -> Failure {

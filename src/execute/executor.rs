@@ -66,7 +66,7 @@ impl Execution {
 /// What the loop asks before it starts a step: whether this process may still write.
 pub type Fence<'a> = &'a (dyn Fn() -> Result<(), String> + Send + Sync);
 
-/// Runs a plan to its end, or as far as it can go.
+/// Runs a plan to its end, or as far as it can go. The journal's end is the caller's to write, once the lease is handed back.
 ///
 /// # Errors
 /// The journal cannot be written: then nothing more was started; what ran was finished.
@@ -143,10 +143,7 @@ pub async fn execute(
     let execution = state.execution;
     match broken {
         Some(error) => Err(error),
-        None => {
-            journal.end(execution.is_complete())?;
-            Ok(execution)
-        }
+        None => Ok(execution),
     }
 }
 

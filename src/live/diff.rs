@@ -119,7 +119,7 @@ fn maps(old: &Map<String, Value>, new: &Map<String, Value>, path: &str, scope: S
     }
     for (key, is) in new {
         // The server leaves out what is empty: that is no difference of what was wanted.
-        if !old.contains_key(key) && !(scope == Scope::Wanted && is_empty(is)) {
+        if !(old.contains_key(key) || scope == Scope::Wanted && is_empty(is)) {
             found.push(FieldDiff { path: join(path, key), old: None, new: Some(is.clone()) });
         }
     }

@@ -36,6 +36,8 @@ pub struct PlanOptions {
     pub delete: BTreeSet<String>,
     /// Overrides the blueprint's choice about fields that others hold.
     pub conflicts: Option<ConflictChoice>,
+    /// Data that goes with a release when it is uninstalled, by release, both as they are printed.
+    pub holding: BTreeMap<String, Vec<String>>,
 }
 
 impl PlanOptions {
@@ -60,7 +62,8 @@ const DATA: [(&str, &str); 5] = [
     ("storage.k8s.io", "StorageClass"),
 ];
 
-fn is_data(kind: &GroupKind) -> bool {
+/// Whether objects of a kind hold data, or take data with them.
+pub(crate) fn is_data(kind: &GroupKind) -> bool {
     DATA.iter().any(|(group, name)| kind.group == *group && kind.kind == *name)
 }
 

@@ -234,6 +234,8 @@ impl Draft<'_> {
                 true => "the blueprint changed".into(),
                 false => format!("the blueprint changed, and others hold fields of it: {}", changed_by()),
             }
+        } else if taken.is_empty() && !object.secrets.is_empty() {
+            "its values are not those that its references give now".into()
         } else if taken.is_empty() {
             "it was changed in the cluster".into()
         } else {

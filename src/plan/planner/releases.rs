@@ -1,6 +1,7 @@
 //! Helm releases: installed, upgraded, repaired, removed.
 
 use super::{objects::kinds_brought, *};
+use crate::helm::Repair;
 
 impl Draft<'_> {
     pub(super) fn releases(&mut self) {
@@ -44,6 +45,11 @@ impl Draft<'_> {
                     continue;
                 }
             };
+            if release_action == ReleaseAction::Repair(Repair::UninstallThenInstall)
+                && self.holds_data(&target, &reason)
+            {
+                continue;
+            }
             let diff = drifted
                 .iter()
                 .flat_map(|(object, fields)| {
@@ -157,11 +163,27 @@ impl Draft<'_> {
         record
     }
 
+    /// Whether uninstalling would take data that nobody named; then it is kept.
+    fn holds_data(&mut self, target: &Target, reason: &str) -> bool {
+        let what = target.to_string();
+        let Some(held) = self.options.holding.get(&what).filter(|held| !held.is_empty()) else { return false };
+        if self.options.may_delete(&what) {
+            return false;
+        }
+        let reason = format!("{reason}, but data would go with it: {}", held.join(", "));
+        let hint = format!("name it to let it go: --delete {what:?}");
+        self.keep(WhyNot::Protected, target.clone(), reason, Some(hint));
+        true
+    }
+
     pub(super) fn uninstall(&mut self, id: &crate::id::ReleaseId, record: &ReleaseSeen, reason: &str) {
         if record.status == ReleaseStatus::Uninstalled {
             return;
         }
         let target = Target::Release(id.clone());
+        if self.holds_data(&target, reason) {
+            return;
+        }
         self.add(Step {
             id: step_id(&target),
             action: Action::Delete,
