@@ -173,7 +173,11 @@ fn who(holder: &Holder) -> Who {
 fn under_our_name(around: &Surroundings<'_>, object: &DesiredObject, field: &FieldDiff) -> Who {
     field.old.as_ref().and(field.new.as_ref())?;
     let entry = around.metas.get(&object.id.key())?.applied_by(crate::cluster::FIELD_MANAGER)?;
-    field_paths(&entry.fields).iter().find(|path| path.to_string() == field.path)?;
+    let holds = |path: &FieldPath| {
+        let rest = field.path.strip_prefix(&path.to_string()).map(str::to_owned);
+        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
+    };
+    field_paths(&entry.fields).iter().find(|path| holds(path))?;
     Some((entry.manager.clone(), entry.time()))
 }
 

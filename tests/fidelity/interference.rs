@@ -242,7 +242,7 @@ pub async fn interfere(
                     Err(error) => Err(error),
                 },
             }
-            .map(|answer| {
+            .inspect(|_| {
                 let name = match verb {
                     Verb::OurReplace | Verb::OurApply => "wbk-infra".to_owned(),
                     _ => actor.clone(),
@@ -254,7 +254,6 @@ pub async fn interfere(
                     known.added.push((token, name.clone()));
                 }
                 known.actors.push(name);
-                answer
             })
         }
         Interference::StripOwnership => {
