@@ -14,7 +14,7 @@ use wbk_infra::desired::{Desired, SecretReference};
 use wbk_infra::execute::{Actuator, Execution, Holder, Journal, Limits, PlatformActuator, StepError, Stop, execute};
 use wbk_infra::helm::input_digest;
 use wbk_infra::id::{Digest, ObjectId, ReleaseId};
-use wbk_infra::live::{Live, Memory, Observer, Reach, RenderedRelease, SecretValue, SecretValues};
+use wbk_infra::live::{Live, Memory, Observer, Reach, Remembered, RenderedRelease, SecretValue, SecretValues};
 use wbk_infra::plan::{self, Action, Payload, Plan, PlanOptions, Step, StepId, Target};
 use wbk_provider_api::{LeftBehind, Operation, Provider as _};
 use wbk_provider_fake::FakeProvider;
@@ -121,6 +121,16 @@ impl Rig {
         *self.memory.lock().unwrap_or_else(PoisonError::into_inner) = forgotten();
     }
 
+    fn remember(&self, answered: BTreeMap<String, Option<Remembered>>) {
+        let mut memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
+        for (key, value) in answered {
+            match value {
+                Some(value) => memory.objects.insert(key, value),
+                None => memory.objects.remove(&key),
+            };
+        }
+    }
+
     fn cluster(&self) -> Cluster {
         Cluster::new(http::client(&self.shared), 16, Duration::from_secs(10))
     }
@@ -212,14 +222,7 @@ impl Rig {
         };
         *self.shared.fault.lock().unwrap_or_else(PoisonError::into_inner) = Fault::None;
         if let Some(execution) = &execution {
-            let mut memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
-            for (key, value) in platform.remembered() {
-                match value {
-                    Some(value) => memory.objects.insert(key, value),
-                    None => memory.objects.remove(&key),
-                };
-            }
-            drop(memory);
+            self.remember(platform.remembered());
             platform.end(execution.is_complete()).await.expect("the parent is written");
         }
         let began = watched.began.into_inner().unwrap_or_else(PoisonError::into_inner);
