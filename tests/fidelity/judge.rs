@@ -51,8 +51,10 @@ impl Truth {
             .collect();
         Self {
             gone: false,
-            // An apply in our name makes it ours, whoever sent it.
-            replaced: before["metadata"]["uid"] != after["metadata"]["uid"] && ours(after).is_none(),
+            // The digest of this very object makes it ours, whoever wrote it.
+            replaced: before["metadata"]["uid"] != after["metadata"]["uid"]
+                && before["metadata"]["annotations"]["wbk-infra/digest"]
+                    != after["metadata"]["annotations"]["wbk-infra/digest"],
             changed,
             ownership: ours(before).map(|entry| &entry["fieldsV1"]) != ours(after).map(|entry| &entry["fieldsV1"]),
         }

@@ -195,7 +195,7 @@ pub fn random(random: &mut Random, space: &str, at: usize) -> Made {
                 cut("/imagePullSecrets/1"),
                 cut("/automountServiceAccountToken"),
             ];
-            made.extras = vec![extra("/imagePullSecrets/-", json!({"name": "added"}), "added")];
+            made.pokes.push(put("/imagePullSecrets/-", json!({"name": "added"})));
         }
         3 => {
             manifest = namespaced(rbac, "Role");
