@@ -29,5 +29,6 @@ pub mod execute;
 pub mod helm;
 pub mod id;
 pub mod live;
+mod parallel;
 pub mod plan;
 pub mod verify;

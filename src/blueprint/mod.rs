@@ -24,6 +24,7 @@ pub use load::{Loaded, Source, load};
 pub use problem::{Position, Problem, Problems, Severity};
 pub use quantity::{Bytes, Cpu, Quantity, Seconds};
 pub use schema::{Blueprint, json_schema};
+pub(crate) use yaml::read_all_manifests;
 pub use yaml::{Content, Entry, Node, read_manifests, read_values, to_yaml};
 
 pub(crate) use files::{expand, is_glob};

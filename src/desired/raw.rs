@@ -7,7 +7,8 @@ use super::scope::{Scope, Scopes};
 use super::state::{DesiredObject, Origin};
 use crate::blueprint::schema::ObjectSource;
 use crate::blueprint::{
-    Files, Position, Problem, expand, in_manifest, is_dns_label, is_dns_subdomain, is_glob, join, read_manifests, steps,
+    Files, Position, Problem, expand, in_manifest, is_dns_label, is_dns_subdomain, is_glob, join, read_all_manifests,
+    steps,
 };
 use crate::id::{Gvk, ObjectId};
 
@@ -95,19 +96,23 @@ fn from_files(
     } else {
         vec![pattern]
     };
-    let mut manifests = Vec::new();
+    let mut texts = Vec::new();
     for path in paths {
         match files.read(&path) {
-            Ok(text) => match read_manifests(&text, &path) {
-                Ok(found) => manifests.extend(found),
-                Err(problems) => collector.problems.extend(problems.into_vec()),
-            },
+            Ok(text) => texts.push((path, text)),
             Err(error) => {
                 let problem = Problem::error(at, format!("the file {path} could not be read: {error}"));
                 collector
                     .problems
                     .push(problem.hint("paths are relative to the blueprint file; for a folder write folder/*.yaml"));
             }
+        }
+    }
+    let mut manifests = Vec::new();
+    for read in read_all_manifests(&texts) {
+        match read {
+            Ok(found) => manifests.extend(found),
+            Err(problems) => collector.problems.extend(problems.into_vec()),
         }
     }
     manifests

@@ -11,6 +11,7 @@ mod scalar;
 mod tree;
 
 pub use emit::to_yaml;
+pub(crate) use manifests::read_all_manifests;
 pub use manifests::{read_manifests, read_values};
 pub(crate) use read::{Dialect, read};
 pub use tree::{Content, Entry, Node};
