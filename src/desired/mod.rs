@@ -17,6 +17,7 @@ mod scope;
 mod state;
 
 pub use scope::builtin_scope;
+pub(crate) use scope::is_builtin_group;
 pub use state::{
     ChartSource, ConflictChoice, Desired, DesiredObject, DesiredRelease, IgnoreRule, Origin, Policy, Promises, Protect,
     SecretReference, SecretSlot,

@@ -44,7 +44,7 @@ const CLUSTER_SCOPED: &[(&str, &[&str])] = &[
     ("storagemigration.k8s.io", &["StorageVersionMigration"]),
 ];
 
-/// Groups of Kubernetes itself.
+/// Groups of Kubernetes itself. Other groups of `k8s.io` come as definitions (`gateway.networking.k8s.io`).
 const BUILT_IN_GROUPS: &[&str] = &[
     "",
     "admissionregistration.k8s.io",
@@ -95,13 +95,18 @@ impl Scopes {
         if let Some(scope) = self.0.get(kind) {
             return Some(*scope);
         }
-        if !BUILT_IN_GROUPS.contains(&kind.group.as_str()) {
+        if !is_builtin_group(&kind.group) {
             return None;
         }
         let cluster =
             CLUSTER_SCOPED.iter().any(|(group, kinds)| *group == kind.group && kinds.contains(&kind.kind.as_str()));
         Some(if cluster { Scope::Cluster } else { Scope::Namespaced })
     }
+}
+
+/// Whether every Kubernetes API server has a group's kinds.
+pub(crate) fn is_builtin_group(group: &str) -> bool {
+    BUILT_IN_GROUPS.contains(&group)
 }
 
 /// Whether a built-in kind lives in namespaces; `None` for kinds that only a cluster knows.

@@ -238,35 +238,9 @@ fn pod_references(pod: &Value, namespace: Option<&str>, found: &mut Vec<ObjectKe
     }
 }
 
-/// Groups that every Kubernetes API server has. Other groups of `k8s.io` come as definitions (`gateway.networking.k8s.io`).
-const BUILTIN: [&str; 22] = [
-    "",
-    "admissionregistration.k8s.io",
-    "apiextensions.k8s.io",
-    "apiregistration.k8s.io",
-    "apps",
-    "authentication.k8s.io",
-    "authorization.k8s.io",
-    "autoscaling",
-    "batch",
-    "certificates.k8s.io",
-    "coordination.k8s.io",
-    "discovery.k8s.io",
-    "events.k8s.io",
-    "flowcontrol.apiserver.k8s.io",
-    "internal.apiserver.k8s.io",
-    "networking.k8s.io",
-    "node.k8s.io",
-    "policy",
-    "rbac.authorization.k8s.io",
-    "resource.k8s.io",
-    "scheduling.k8s.io",
-    "storage.k8s.io",
-];
-
 /// Whether every Kubernetes API server has a group's kinds.
 pub(super) fn is_builtin(kind: &GroupKind) -> bool {
-    BUILTIN.contains(&kind.group.as_str())
+    crate::desired::is_builtin_group(&kind.group)
 }
 
 /// The order in which kinds go: custom resources while their controllers still run, workloads before what they use, what
