@@ -103,6 +103,10 @@ async fn becomes_free(port: u16) -> bool {
     true
 }
 
+/// Looks in a row in which a process is not found before it counts as ended: between fork and exec it does not look like
+/// itself yet.
+const LOOKS: u32 = 5;
+
 struct Starting<'a> {
     settings: &'a Settings,
     directory: &'a Directory,
@@ -204,13 +208,19 @@ impl Starting<'_> {
         (self.progress)(Progress("starting controllers, scheduler and simulator".into()));
         let accounts: Api<ServiceAccount> = Api::namespaced(client.clone(), "default");
         let wait = Wait::new("the controllers to make the first service account", READY);
+        let mut missed = 0;
         loop {
-            for component in [Component::ControllerManager, Component::Scheduler, Component::Simulator] {
-                if process::find(self.directory, component).is_none() {
+            let components = [Component::ControllerManager, Component::Scheduler, Component::Simulator];
+            if let Some(component) = components.into_iter().find(|it| process::find(self.directory, *it).is_none()) {
+                missed += 1;
+                if missed >= LOOKS {
                     let log = files::tail(&self.directory.log(component), LOG_LINES);
                     return Err(LocalError::Died { component: component.name().into(), log });
                 }
+                self.explain(component, wait.again().await)?;
+                continue;
             }
+            missed = 0;
             let account = accounts.get_opt("default").await;
             if account.map_err(LocalError::api("read the service account default/default"))?.is_some() {
                 return Ok(());
