@@ -44,6 +44,23 @@ pub enum ErrorKind {
     Local,
 }
 
+impl ErrorKind {
+    /// Whether the same request may be served a moment later: a wait goes on.
+    pub fn may_pass(&self) -> bool {
+        match self {
+            Self::Unreachable | Self::Timeout | Self::Server | Self::Throttled => true,
+            Self::Unauthorized
+            | Self::Forbidden
+            | Self::NotFound
+            | Self::FieldConflict(_)
+            | Self::Stale
+            | Self::Refused
+            | Self::Garbled
+            | Self::Local => false,
+        }
+    }
+}
+
 /// One field that another manager holds.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct FieldConflict {

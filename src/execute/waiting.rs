@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::error::StepError;
 use crate::{
-    cluster::{Cluster, Discovery, ErrorKind, Readiness, Resource, explain_pods, readiness},
+    cluster::{Cluster, Discovery, Readiness, Resource, explain_pods, readiness},
     id::{Gvk, ObjectId},
 };
 
@@ -87,14 +87,7 @@ impl Wait<'_> {
                         "it was deleted meanwhile".into(),
                     ));
                 }
-                Err(error)
-                    if matches!(
-                        error.kind,
-                        ErrorKind::Unreachable | ErrorKind::Timeout | ErrorKind::Server | ErrorKind::Throttled
-                    ) =>
-                {
-                    format!("the API server does not answer: {}", error.words())
-                }
+                Err(error) if error.kind.may_pass() => format!("the API server does not answer: {}", error.words()),
                 Err(error) => return Err(error.into()),
             };
             if Instant::now() > self.deadline {
@@ -124,14 +117,7 @@ impl Wait<'_> {
                     self.namespace_remains().await.unwrap_or_else(|| meta.finalizers.join(", "))
                 }
                 Ok(Some(meta)) => format!("its finalizers {}", meta.finalizers.join(", ")),
-                Err(error)
-                    if matches!(
-                        error.kind,
-                        ErrorKind::Unreachable | ErrorKind::Timeout | ErrorKind::Server | ErrorKind::Throttled
-                    ) =>
-                {
-                    format!("the API server does not answer: {}", error.words())
-                }
+                Err(error) if error.kind.may_pass() => format!("the API server does not answer: {}", error.words()),
                 Err(error) => return Err(error.into()),
             };
             if Instant::now() > self.deadline {
