@@ -4,6 +4,7 @@
 //!
 //! Not here: anything of one cloud, any SDK, anything about objects inside a cluster.
 
+mod birth;
 #[cfg(feature = "contract")]
 pub mod contract;
 mod observed;
@@ -12,6 +13,7 @@ mod provider;
 mod spec;
 mod words;
 
+pub use birth::{Birth, SystemWorkload, birth, gce_accelerator, rehearsed_place, system_workloads};
 pub use observed::{ClusterSeen, Observed, PoolSeen, Seen, Why};
 pub use operation::{Disruption, FieldDiff, Operation, OperationAction, ProviderTarget};
 pub use provider::{Access, LeftBehind, Leftover, Progress, ProgressSink, Provider, ProviderError};
