@@ -1,24 +1,20 @@
 //! The command line: the only module that prints, reads the environment or ends the process.
 
 mod args;
-mod commands;
-mod doctor;
+mod command;
 mod environment;
 mod failure;
-mod local;
-mod offline;
 mod releases;
 mod secrets;
 mod show;
 mod situation;
-mod status;
 
 use std::process::ExitCode;
 
 use clap::Parser;
 
 use args::{BlueprintArgs, Cli, Colour, Command};
-use commands::Session;
+use command::Session;
 use environment::Environment;
 use failure::{Exit, Failure};
 
@@ -77,15 +73,15 @@ async fn run(cli: Cli, environment: &Environment) -> Result<Exit, Failure> {
         Command::Drift { blueprint, watch, interval } => context.drift(&blueprint, watch, interval).await,
         Command::Destroy { blueprint, decisions, yes } => context.destroy(&blueprint, &decisions, yes).await,
         Command::Status { blueprint } => context.status(&blueprint).await,
-        Command::Lint { blueprint } => offline::lint(&blueprint, &global),
-        Command::Render { blueprint } => offline::render(&blueprint, &context),
+        Command::Lint { blueprint } => command::lint(&blueprint, &global),
+        Command::Render { blueprint } => command::render(&blueprint, &context),
         Command::Explain { blueprint, path, files } => {
-            offline::explain(&BlueprintArgs { blueprint: Some(blueprint), files }, &path, &global)
+            command::explain(&BlueprintArgs { blueprint: Some(blueprint), files }, &path, &global)
         }
-        Command::Schema { of } => offline::schema(of),
-        Command::Completions { shell } => offline::completions(shell),
-        Command::Doctor { blueprint } => doctor::doctor(&context, blueprint.blueprint.as_deref()).await,
-        Command::Local { command } => local::local(&context, command).await,
-        Command::Assets { fetch } => local::assets(&context, fetch),
+        Command::Schema { of } => command::schema(of),
+        Command::Completions { shell } => command::completions(shell),
+        Command::Doctor { blueprint } => command::doctor(&context, blueprint.blueprint.as_deref()).await,
+        Command::Local { command } => command::local(&context, command).await,
+        Command::Assets { fetch } => command::assets(&context, fetch),
     }
 }

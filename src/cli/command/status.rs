@@ -7,21 +7,44 @@ use serde::Serialize;
 use serde_json::Value;
 use wbk_provider_api::Seen;
 
-use super::{
-    show::{Mood, paint},
-    situation::Situation,
-};
+use super::session::{Session, out, unfit};
 use crate::{
+    cli::{
+        args::{BlueprintArgs, Output},
+        failure::{Exit, Failure},
+        show::{Mood, paint},
+        situation::{Purpose, Situation, files, read},
+    },
     cluster::{Readiness, readiness},
     desired::Desired,
     live::{ClusterState, ObjectState, ReleaseState},
-    plan::{Plan, Summary},
+    plan::{Plan, PlanOptions, Summary, plan},
 };
+
+impl Session<'_> {
+    /// `status`.
+    pub async fn status(&self, blueprint: &BlueprintArgs) -> Result<Exit, Failure> {
+        let desired = read(&files(blueprint)?, self.environment)?;
+        let situation = self.look(&desired, Purpose::Apply).await?;
+        let made = plan(&desired, &situation.sight.live, &situation.operations, &PlanOptions::default());
+        let pods = pods(&situation, &desired).await;
+        let status = Status::of(&desired, &situation, &made, pods);
+        match self.global.output {
+            Output::Human => out(&status.human()),
+            Output::Json => out(&serde_json::to_string_pretty(&status)?),
+            Output::Yaml => out(&crate::blueprint::to_yaml(&serde_json::to_value(&status)?)),
+            other @ (Output::Markdown | Output::Sarif | Output::Ctrf | Output::Junit) => {
+                return Err(unfit("status", other));
+            }
+        }
+        Ok(Exit::Done)
+    }
+}
 
 /// What the screen shows.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Status {
+struct Status {
     blueprint: String,
     provider: String,
     cluster: String,
@@ -51,7 +74,7 @@ struct Count {
 
 /// A pod that does not run, and why.
 #[derive(Debug, Serialize)]
-pub struct Waiting {
+struct Waiting {
     pod: String,
     why: String,
 }
@@ -60,7 +83,7 @@ pub struct Waiting {
 const SHOWN: usize = 10;
 
 /// Looks for pods that wait, in the blueprint's namespaces.
-pub async fn pods(situation: &Situation, desired: &Desired) -> Vec<Waiting> {
+async fn pods(situation: &Situation, desired: &Desired) -> Vec<Waiting> {
     let Some(connection) = &situation.connection else { return Vec::new() };
     // A picture only: without the right to list pods the rest of the screen stands.
     let Ok(list) = connection.cluster.request(Method::GET, "/api/v1/pods?limit=2000", None, "list the pods").await
@@ -89,7 +112,7 @@ pub async fn pods(situation: &Situation, desired: &Desired) -> Vec<Waiting> {
 
 impl Status {
     /// Sums up what was seen.
-    pub fn of(desired: &Desired, situation: &Situation, plan: &Plan, pods: Vec<Waiting>) -> Self {
+    fn of(desired: &Desired, situation: &Situation, plan: &Plan, pods: Vec<Waiting>) -> Self {
         let live = &situation.sight.live;
         let cluster = match &live.cluster {
             ClusterState::Absent => "not there yet".to_owned(),
@@ -160,7 +183,7 @@ impl Status {
     }
 
     /// The screen.
-    pub fn human(&self) -> String {
+    fn human(&self) -> String {
         let mut lines = vec![
             paint(Mood::Strong, format!("{} on {}", self.blueprint, self.provider)),
             format!("  cluster   {}", self.cluster),

@@ -6,10 +6,12 @@ use serde::Serialize;
 use wbk_provider_api::ProviderKind;
 use wbk_provider_local::assets;
 
-use super::{
+use super::session::{Session, out, unfit};
+use crate::cli::{
     args::Output,
-    commands::{Session, out, unfit},
     failure::{Exit, Failure},
+    releases::find_helm,
+    secrets,
     show::{Mood, paint},
     situation::{self, local_settings, read},
 };
@@ -59,7 +61,7 @@ pub async fn doctor(context: &Session<'_>, blueprint: Option<&Path>) -> Result<E
                 Finding::bad("cluster", unreached.why.0, fix)
             }
         });
-        match super::secrets::resolve(desired.objects.iter(), context.environment, None).await {
+        match secrets::resolve(desired.objects.iter(), context.environment, None).await {
             Ok(_) => findings.push(Finding::good("secrets", "every reference gives a value")),
             Err(errors) => {
                 findings.extend(
@@ -70,7 +72,7 @@ pub async fn doctor(context: &Session<'_>, blueprint: Option<&Path>) -> Result<E
             }
         }
         if !desired.releases.is_empty() {
-            findings.push(match super::releases::find_helm(context.environment, context.global, &|_| {}).await {
+            findings.push(match find_helm(context.environment, context.global, &|_| {}).await {
                 Ok(helm) => Finding::good("helm", format!("{} is {}", helm.program().display(), helm.version())),
                 Err(failure) => Finding::bad(
                     "helm",

@@ -1,0 +1,31 @@
+//! The commands, one file each: each reads from top to bottom as what it does. [`Session`] and what several commands share
+//! (carrying out a plan, saved plans, interrupts) have files of their own.
+
+mod apply;
+mod assets;
+mod carry_out;
+mod completions;
+mod destroy;
+mod doctor;
+mod drift;
+mod explain;
+mod interrupt;
+mod lint;
+mod local;
+mod plan;
+mod render;
+mod saved;
+mod schema;
+mod session;
+mod status;
+mod verify;
+
+pub use assets::assets;
+pub use completions::completions;
+pub use doctor::doctor;
+pub use explain::explain;
+pub use lint::lint;
+pub use local::local;
+pub use render::render;
+pub use schema::schema;
+pub use session::Session;

@@ -1,0 +1,46 @@
+//! `plan`.
+
+use std::path::Path;
+
+use anyhow::Context;
+
+use super::{
+    saved::blueprint_digests,
+    session::{Session, options},
+};
+use crate::{
+    cli::{
+        args::{BlueprintArgs, DecisionArgs},
+        failure::{Exit, Failure},
+        situation::{Purpose, files, read},
+    },
+    plan::{SavedPlan, plan},
+};
+
+impl Session<'_> {
+    /// `plan`.
+    pub async fn plan(
+        &self,
+        blueprint: &BlueprintArgs,
+        decisions: &DecisionArgs,
+        save: Option<&Path>,
+        exit_code: bool,
+    ) -> Result<Exit, Failure> {
+        let files = files(blueprint)?;
+        let desired = read(&files, self.environment)?;
+        let situation = self.look(&desired, Purpose::Apply).await?;
+        let made = plan(&desired, &situation.sight.live, &situation.operations, &options(decisions, &situation));
+        self.show_plan(&made, situation.simulated(&desired))?;
+        let pending = !made.is_empty();
+        let blocked = made.is_blocked();
+        if let Some(path) = save {
+            let adopt = decisions.adopt.clone();
+            let saved = SavedPlan::new(made, &blueprint_digests(&files)?, adopt);
+            std::fs::write(path, saved.to_bytes()).with_context(|| format!("save the plan to {}", path.display()))?;
+            if !self.global.quiet {
+                anstream::eprintln!("saved as {}: apply it with `wbk-infra apply {}`", path.display(), path.display());
+            }
+        }
+        Ok(if exit_code && (pending || blocked) { Exit::Pending } else { Exit::Done })
+    }
+}

@@ -1,0 +1,19 @@
+//! `schema`.
+
+use super::session::out;
+use crate::cli::{
+    args::SchemaOf,
+    failure::{Exit, Failure},
+    show::{ApplyReport, PlanReport},
+};
+
+/// `schema`.
+pub fn schema(of: SchemaOf) -> Result<Exit, Failure> {
+    let schema = match of {
+        SchemaOf::Blueprint => crate::blueprint::json_schema(),
+        SchemaOf::Plan => serde_json::to_value(schemars::schema_for!(PlanReport))?,
+        SchemaOf::Apply => serde_json::to_value(schemars::schema_for!(ApplyReport))?,
+    };
+    out(&serde_json::to_string_pretty(&schema)?);
+    Ok(Exit::Done)
+}
