@@ -120,7 +120,15 @@ fn desired(shape: &Shape, policy: &Policy) -> Desired {
     while wanted.pools.len() > usize::from(shape.pools) {
         wanted.pools.pop_last();
     }
-    Desired { name: BLUEPRINT.into(), wanted, objects, releases, promises: Promises::default(), policy: policy.clone() }
+    Desired {
+        name: BLUEPRINT.into(),
+        wanted,
+        objects,
+        releases,
+        gpus: BTreeMap::new(),
+        promises: Promises::default(),
+        policy: policy.clone(),
+    }
 }
 
 fn wanted() -> Wanted {

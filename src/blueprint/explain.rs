@@ -128,7 +128,7 @@ impl Loaded {
         // A checked blueprint is made of strings, numbers and maps with string keys.
         let mut value = serde_json::to_value(&self.blueprint).unwrap_or(Value::Null);
         for (index, pool) in self.blueprint.node_pools.iter().enumerate() {
-            let spec = pool_spec(pool);
+            let spec = pool_spec(&self.blueprint, pool);
             let target = &mut value["nodePools"][index];
             target["labels"] = serde_json::to_value(&spec.labels).unwrap_or(Value::Null);
             target["taints"] = serde_json::to_value(&spec.taints).unwrap_or(Value::Null);
@@ -171,14 +171,14 @@ impl Loaded {
                         }
                     }
                     ("labels", []) => {
-                        let because = derived_labels(pool)
+                        let because = derived_labels(blueprint, pool)
                             .into_iter()
                             .map(|(key, value, why)| format!("{key}={value}: {why}"))
                             .collect();
                         derived(because, self.at(steps!["nodePools", index]))
                     }
                     ("labels", [label]) if !pool.labels.contains_key(*label) => {
-                        let why = derived_labels(pool).into_iter().find(|(key, _, _)| key == label)?.2;
+                        let why = derived_labels(blueprint, pool).into_iter().find(|(key, _, _)| key == label)?.2;
                         derived(vec![why.into()], self.at(steps!["nodePools", index]))
                     }
                     ("shape", _) if !written => {

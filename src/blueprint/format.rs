@@ -45,6 +45,7 @@ const FORMATS: &[Format] = &[
         accepts: |text| gpu_vendor(text).is_some() && is_dns_label(text),
         expected: "a model that starts with nvidia-, amd- or intel-, such as nvidia-a100-40gb",
     },
+    Format { name: "mig-profile", accepts: is_mig_profile, expected: "a MIG profile such as 1g.5gb or 1g.10gb+me" },
     Format {
         name: "day",
         accepts: |text| text.parse::<jiff::civil::Date>().is_ok() && text.len() == 10,
@@ -138,6 +139,15 @@ pub(crate) fn gpu_vendor(model: &str) -> Option<&'static str> {
         .find(|vendor| model.strip_prefix(vendor).is_some_and(|rest| rest.starts_with('-') && rest.len() > 1))
 }
 
+/// Compute slices, memory, and what else it has, as nvidia-smi spells it.
+fn is_mig_profile(text: &str) -> bool {
+    let digits = |text: &str| !text.is_empty() && text.len() <= 3 && text.bytes().all(|byte| byte.is_ascii_digit());
+    text.split_once("g.").is_some_and(|(compute, rest)| {
+        let (memory, extra) = rest.split_once('+').unwrap_or((rest, "me"));
+        digits(compute) && memory.strip_suffix("gb").is_some_and(digits) && ["me", "gfx", "me.all"].contains(&extra)
+    })
+}
+
 fn is_qualified_part(text: &str) -> bool {
     let alphanumeric = |c: char| c.is_ascii_alphanumeric();
     text.len() <= 63
@@ -189,6 +199,11 @@ mod tests {
             ("exact-version", &["1.2.3", "v1.2.3", "0.1.0-rc.1+x"], &["1.2", "^1.2.3", "1.2.3 ", "latest", "1.2.3-"]),
             ("uuid", &["0a1b2c3d-0000-4000-8000-0123456789ab"], &["", "x", "0A1b2c3d-0000-4000-8000-0123456789ab"]),
             ("gpu-model", &["nvidia-a100-40gb", "amd-mi300x"], &["a100", "nvidia-", "nvidiax", "nvidia_a100"]),
+            (
+                "mig-profile",
+                &["1g.5gb", "7g.141gb", "1g.10gb+me"],
+                &["", "1g", "mig-1g.5gb", "1g.5", "g.5gb", "1g.5gb+x"],
+            ),
             ("day", &["2027-01-31"], &["2027-02-31", "tomorrow", "2027-1-3"]),
             ("label-key", &["team", "example.com/team", "nvidia.com/gpu.product"], &["", "a/", "/a", "a b", "a/b/c"]),
             ("label-value", &["", "x", "a_B.c"], &["a b", "-a", "é"]),

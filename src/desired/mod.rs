@@ -16,6 +16,7 @@ mod resolve;
 mod scope;
 mod state;
 
+pub use gpu::{Advertiser, ExpectedLabel, GpuVendor, LabelWriter, NodeSystem, PoolGpus, advertiser};
 pub use scope::builtin_scope;
 pub(crate) use scope::is_builtin_group;
 pub use state::{

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use wbk_provider_api::{ClusterSpec, GpuShape, PoolSize, PoolSpec, ProviderKind, Shape, Taint, TaintEffect, Wanted};
 
+use super::gpu::{GpuVendor, labels_at_birth};
 use crate::blueprint::Blueprint;
-use crate::blueprint::gpu_vendor;
 use crate::blueprint::schema::NodePool;
 
 /// The label that says which pool a node is of.
@@ -26,30 +26,11 @@ const PLAIN_SHAPE: (u64, u64) = (4_000, 16 << 30);
 /// 1152 GiB (a2-highgpu-8g, p4d.24xlarge): 12 and 85 GiB for each GPU fits the smallest of them.
 const SHAPE_OF_ONE_GPU: (u64, u64) = (12_000, 85 << 30);
 
-/// What a vendor's GPUs are called.
-struct Vendor {
-    name: &'static str,
-    resource: &'static str,
-    pci: &'static str,
-}
-
-/// The extended resources of the vendors' device plugins, and the PCI ids that NFD writes in labels.
-const VENDORS: [Vendor; 3] = [
-    Vendor { name: "nvidia", resource: "nvidia.com/gpu", pci: "10de" },
-    Vendor { name: "amd", resource: "amd.com/gpu", pci: "1002" },
-    Vendor { name: "intel", resource: "gpu.intel.com/xe", pci: "8086" },
-];
-
-fn vendor(pool: &NodePool) -> Option<&'static Vendor> {
-    let name = gpu_vendor(&pool.accelerator.as_ref()?.model)?;
-    VENDORS.iter().find(|vendor| vendor.name == name)
-}
-
 /// The GPU resources that the pools have; NVIDIA's where no pool has a GPU.
 pub(crate) fn gpu_resources(blueprint: &Blueprint) -> Vec<&'static str> {
     let found: BTreeSet<&'static str> =
-        blueprint.node_pools.iter().filter_map(vendor).map(|vendor| vendor.resource).collect();
-    if found.is_empty() { vec![VENDORS[0].resource] } else { found.into_iter().collect() }
+        blueprint.node_pools.iter().filter_map(GpuVendor::of_pool).map(GpuVendor::resource).collect();
+    if found.is_empty() { vec![GpuVendor::Nvidia.resource()] } else { found.into_iter().collect() }
 }
 
 /// A taint that follows from what a pool is.
@@ -63,12 +44,13 @@ pub(crate) struct DerivedTaint {
 /// Taints that nobody has to write.
 pub(crate) fn derived_taints(pool: &NodePool) -> Vec<DerivedTaint> {
     let mut taints = Vec::new();
-    if let (Some(vendor), Some(accelerator)) = (vendor(pool), &pool.accelerator) {
+    if let (Some(vendor), Some(accelerator)) = (GpuVendor::of_pool(pool), &pool.accelerator) {
         taints.push(DerivedTaint {
-            taint: Taint { key: vendor.resource.into(), value: "present".into(), effect: TaintEffect::NoSchedule },
+            taint: Taint { key: vendor.resource().into(), value: "present".into(), effect: TaintEffect::NoSchedule },
             because: format!(
                 "{}=present:NoSchedule: the pool has {}, which only pods that ask for it shall occupy",
-                vendor.resource, accelerator.model
+                vendor.resource(),
+                accelerator.model
             ),
         });
     }
@@ -82,7 +64,7 @@ pub(crate) fn derived_taints(pool: &NodePool) -> Vec<DerivedTaint> {
 }
 
 /// Labels that nobody has to write, with the reason of each.
-pub(crate) fn derived_labels(pool: &NodePool) -> Vec<(&'static str, String, &'static str)> {
+pub(crate) fn derived_labels(blueprint: &Blueprint, pool: &NodePool) -> Vec<(&'static str, String, &'static str)> {
     let capacity = match pool.capacity {
         wbk_provider_api::Capacity::OnDemand => "on-demand",
         wbk_provider_api::Capacity::Spot => "spot",
@@ -94,6 +76,7 @@ pub(crate) fn derived_labels(pool: &NodePool) -> Vec<(&'static str, String, &'st
     if let Some(accelerator) = &pool.accelerator {
         labels.push((ACCELERATOR_LABEL, accelerator.model.clone(), "the node's accelerator"));
     }
+    labels.extend(labels_at_birth(blueprint, pool));
     labels
 }
 
@@ -109,10 +92,10 @@ pub(crate) fn default_shape_reason(pool: &NodePool) -> String {
 }
 
 /// A pool, complete.
-pub(crate) fn pool_spec(pool: &NodePool) -> PoolSpec {
-    let gpu = vendor(pool).zip(pool.accelerator.as_ref()).map(|(vendor, accelerator)| GpuShape {
-        resource: vendor.resource.into(),
-        pci_vendor: vendor.pci.into(),
+pub(crate) fn pool_spec(blueprint: &Blueprint, pool: &NodePool) -> PoolSpec {
+    let gpu = GpuVendor::of_pool(pool).zip(pool.accelerator.as_ref()).map(|(vendor, accelerator)| GpuShape {
+        resource: vendor.resource().into(),
+        pci_vendor: vendor.pci().into(),
         count: accelerator.count,
     });
     let shape = match (&pool.shape, &gpu) {
@@ -128,7 +111,7 @@ pub(crate) fn pool_spec(pool: &NodePool) -> PoolSpec {
         }
     };
     let mut labels: BTreeMap<String, String> = pool.labels.clone();
-    labels.extend(derived_labels(pool).into_iter().map(|(key, value, _)| (key.to_owned(), value)));
+    labels.extend(derived_labels(blueprint, pool).into_iter().map(|(key, value, _)| (key.to_owned(), value)));
     let mut taints: Vec<Taint> = pool.taints.clone();
     for derived in derived_taints(pool) {
         // One key and effect can be there once; the pool's own spelling wins.
@@ -168,6 +151,6 @@ pub(super) fn wanted(blueprint: &Blueprint) -> Wanted {
     Wanted {
         blueprint: blueprint.metadata.name.clone(),
         cluster: cluster_spec(blueprint),
-        pools: blueprint.node_pools.iter().map(|pool| (pool.name.clone(), pool_spec(pool))).collect(),
+        pools: blueprint.node_pools.iter().map(|pool| (pool.name.clone(), pool_spec(blueprint, pool))).collect(),
     }
 }

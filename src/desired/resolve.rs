@@ -50,6 +50,7 @@ fn build(loaded: &Loaded, files: &dyn Files, today: Date) -> (Desired, Vec<Probl
     let desired = Desired {
         name: blueprint.metadata.name.clone(),
         wanted: wanted_of(loaded),
+        gpus: gpu::pool_gpus(blueprint),
         objects: drafts.into_iter().map(|draft| draft.object).collect(),
         promises: promises(blueprint),
         releases,

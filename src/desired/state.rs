@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use wbk_provider_api::Wanted;
 
+use super::gpu::PoolGpus;
 use crate::id::{ObjectId, ReleaseId};
 
 /// Everything that a blueprint asks for. No secret's value is in it.
@@ -16,6 +17,8 @@ pub struct Desired {
     pub name: String,
     /// The cluster and its node pools.
     pub wanted: Wanted,
+    /// What the nodes of each pool with GPUs offer and show, by pool.
+    pub gpus: BTreeMap<String, PoolGpus>,
     /// Objects that this tool applies itself, sorted by id, each once.
     pub objects: Vec<DesiredObject>,
     /// Helm releases, sorted by id, each once.

@@ -1,5 +1,7 @@
 //! A plan as a file: versioned, canonical, hashed. Reading and writing bytes is the caller's; this is the format.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use super::{Payload, Plan, Target};
@@ -78,6 +80,7 @@ impl SavedPlan {
             wanted: self.plan.wanted.clone(),
             objects,
             releases,
+            gpus: BTreeMap::new(),
             promises: Promises::default(),
             policy: Policy { max_deletes: 0, protect: Vec::new(), ignore: Vec::new(), conflicts: ConflictChoice::Stop },
         }

@@ -67,6 +67,7 @@ pub fn desired(name: &str, objects: Vec<DesiredObject>) -> Desired {
         wanted: Wanted { blueprint: name.into(), cluster, pools: BTreeMap::new() },
         objects,
         releases: vec![],
+        gpus: BTreeMap::new(),
         promises: Promises::default(),
         policy: policy(),
     }

@@ -36,6 +36,7 @@ pub fn desired(space: &str) -> Desired {
             },
             pools: pools.into_iter().map(|pool| (pool.name.clone(), pool)).collect(),
         },
+        gpus: BTreeMap::new(),
         objects,
         releases: Vec::new(),
         promises: Promises {

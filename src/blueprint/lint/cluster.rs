@@ -91,7 +91,7 @@ fn pools(report: &mut Report<'_>) {
     }
     let every_pool_tainted = !blueprint.node_pools.is_empty()
         && blueprint.node_pools.iter().all(|pool| {
-            crate::desired::pool_spec(pool)
+            crate::desired::pool_spec(blueprint, pool)
                 .taints
                 .iter()
                 .any(|taint| taint.effect != wbk_provider_api::TaintEffect::PreferNoSchedule)

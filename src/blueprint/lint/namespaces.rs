@@ -203,7 +203,7 @@ fn quota(report: &mut Report<'_>, index: usize) {
     let mut gpus: BTreeMap<String, u64> = BTreeMap::new();
     let (mut cpu, mut memory) = (0u64, 0u64);
     for pool in &blueprint.node_pools {
-        let spec = pool_spec(pool);
+        let spec = pool_spec(blueprint, pool);
         let nodes = u64::from(spec.size.max);
         cpu = cpu.saturating_add(spec.shape.cpu_millis.saturating_mul(nodes));
         memory = memory.saturating_add(spec.shape.memory_bytes.saturating_mul(nodes));

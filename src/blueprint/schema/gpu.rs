@@ -1,5 +1,7 @@
 //! GPUs and scheduling.
 
+use std::collections::BTreeMap;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -10,6 +12,9 @@ pub struct Gpu {
     /// Which device plugin.
     #[serde(default)]
     pub plugin: GpuPlugin,
+    /// NVIDIA's GPU Operator in place of its device plugin and GFD: it installs drivers and partitions GPUs too.
+    #[serde(default)]
+    pub operator: bool,
     /// Whether nodes are labelled with what they have (NFD, and GFD for NVIDIA).
     #[serde(default = "yes")]
     pub discovery: bool,
@@ -47,14 +52,31 @@ pub enum GpuPlugin {
 /// GPUs of one pool shared by several pods.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schemars(extend("x-instead" = {
+    "migStrategy": "write `profile: 1g.5gb` for partitions of one size (strategy single), `profiles: {1g.5gb: 2, 3g.20gb: 1}` for several (mixed)",
+    "renameByDefault": "write `rename: true` (the default) or `rename: false`"
+}))]
 pub struct Sharing {
     /// The pool.
     pub pool: String,
     /// How.
     pub strategy: SharingStrategy,
-    /// Pods on one GPU.
+    /// Pods on one GPU, for time-slicing and MPS.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
     #[schemars(range(min = 2, max = 48))]
-    pub replicas: u32,
+    pub replicas: Option<u32>,
+    /// Whether a share is another resource than a GPU (`nvidia.com/gpu.shared`), so that who asks for a GPU gets a whole one; true
+    /// when absent. For time-slicing and MPS.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub rename: Option<bool>,
+    /// MIG: every GPU in partitions of this profile, `1g.5gb`, as many as fit; each counts as `nvidia.com/gpu` (strategy single).
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    #[schemars(extend("format" = "mig-profile"))]
+    pub profile: Option<String>,
+    /// MIG: how many partitions of which profile each GPU has; each counts as `nvidia.com/mig-1g.5gb` (strategy mixed).
+    #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
+    #[schemars(extend("propertyNames" = {"format": "mig-profile"}))]
+    pub profiles: BTreeMap<String, u32>,
 }
 
 /// How GPUs are shared.

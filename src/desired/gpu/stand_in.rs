@@ -6,10 +6,10 @@ use std::collections::BTreeSet;
 use serde_json::{Value, json};
 use wbk_provider_api::TaintEffect;
 
-use super::collect::{Built, Collector};
-use super::pools::{POOL_LABEL, pool_spec};
 use crate::blueprint::schema::{Blueprint, GpuPlugin};
 use crate::blueprint::steps;
+use crate::desired::collect::{Built, Collector};
+use crate::desired::pools::{POOL_LABEL, pool_spec};
 
 /// The namespace of everything about GPUs.
 const NAMESPACE: &str = "wbk-gpu";
@@ -18,7 +18,7 @@ const SIMULATES: &str = "wbk-infra/simulates";
 /// Kubernetes' own container that does nothing. A simulated node never pulls it.
 const IMAGE: &str = "registry.k8s.io/pause:3.10.1";
 
-pub(super) fn collect(collector: &mut Collector<'_>) {
+pub(in crate::desired) fn collect(collector: &mut Collector<'_>) {
     let blueprint = &collector.loaded.blueprint;
     let Some(gpu) = &blueprint.gpu else { return };
     let pools: Vec<&str> =
@@ -41,7 +41,7 @@ fn tolerations(blueprint: &Blueprint) -> Vec<Value> {
     let taints: BTreeSet<(String, TaintEffect)> = blueprint
         .node_pools
         .iter()
-        .flat_map(|pool| pool_spec(pool).taints)
+        .flat_map(|pool| pool_spec(blueprint, pool).taints)
         .map(|taint| (taint.key, taint.effect))
         .collect();
     taints

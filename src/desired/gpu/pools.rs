@@ -1,0 +1,149 @@
+//! What the nodes of each GPU pool will offer and show.
+
+use std::collections::BTreeMap;
+
+use super::advertiser::{NodeSystem, advertiser};
+use super::sharing;
+use super::types::{Advertiser, ExpectedLabel, GpuVendor, LabelWriter, PoolGpus};
+use crate::blueprint::schema::{Blueprint, Gpu, GpuPlugin, NodePool, SharingStrategy};
+
+/// Every pool that has GPUs, by name.
+pub(crate) fn pool_gpus(blueprint: &Blueprint) -> BTreeMap<String, PoolGpus> {
+    blueprint.node_pools.iter().filter_map(|pool| Some((pool.name.clone(), of_pool(blueprint, pool)?))).collect()
+}
+
+fn of_pool(blueprint: &Blueprint, pool: &NodePool) -> Option<PoolGpus> {
+    let accelerator = pool.accelerator.as_ref()?;
+    let vendor = GpuVendor::of_pool(pool)?;
+    let advertiser = pool_advertiser(blueprint, vendor);
+    let sharing = sharing::of_pool(blueprint, pool);
+    let allocatable = match advertiser {
+        Advertiser::None { .. } => BTreeMap::new(),
+        _ => sharing::of_one_gpu(vendor, &accelerator.model, sharing)
+            .into_iter()
+            .map(|(resource, count)| (resource, count * u64::from(accelerator.count)))
+            .collect(),
+    };
+    let labels = expected_labels(blueprint, pool, vendor, &advertiser);
+    Some(PoolGpus {
+        vendor,
+        model: accelerator.model.clone(),
+        devices: accelerator.count,
+        advertiser,
+        allocatable,
+        labels,
+    })
+}
+
+/// Who advertises GPUs of a vendor in this blueprint's cluster.
+pub(crate) fn pool_advertiser(blueprint: &Blueprint, vendor: GpuVendor) -> Advertiser {
+    match &blueprint.gpu {
+        None => advertiser(GpuPlugin::None, false, NodeSystem::of(blueprint.cluster.provider), vendor),
+        Some(gpu) => advertiser(gpu.plugin, gpu.operator, NodeSystem::of(blueprint.cluster.provider), vendor),
+    }
+}
+
+fn expected_labels(
+    blueprint: &Blueprint,
+    pool: &NodePool,
+    vendor: GpuVendor,
+    advertiser: &Advertiser,
+) -> Vec<ExpectedLabel> {
+    let Some(gpu) = blueprint.gpu.as_ref().filter(|gpu| gpu.discovery) else { return Vec::new() };
+    if gpu.plugin == GpuPlugin::None {
+        return Vec::new();
+    }
+    let label = |key: String, value: Option<String>, writer| ExpectedLabel { key, value, writer };
+    let nfd = format!("feature.node.kubernetes.io/pci-{}.present", vendor.pci());
+    let mut labels = match advertiser {
+        // A kubelet in a container sees the PCI bus of whatever machine it is on.
+        Advertiser::FakePlugin => Vec::new(),
+        _ => vec![label(nfd, Some("true".into()), LabelWriter::Nfd)],
+    };
+    match advertiser {
+        Advertiser::NvidiaPlugin | Advertiser::GpuOperator => {
+            labels.extend(gfd_labels(gpu, pool).into_iter().map(|(key, value)| label(key, value, LabelWriter::Gfd)));
+        }
+        Advertiser::AmdPlugin => {
+            for key in ["amd.com/gpu.device-id", "amd.com/gpu.family", "amd.com/gpu.vram"] {
+                labels.push(label(key.into(), None, LabelWriter::AmdLabeller));
+            }
+        }
+        Advertiser::IntelPlugin
+        | Advertiser::StandIn
+        | Advertiser::FakePlugin
+        | Advertiser::Platform { .. }
+        | Advertiser::None { .. } => {}
+    }
+    labels.sort_by(|a, b| a.key.cmp(&b.key));
+    labels
+}
+
+/// What GPU Feature Discovery writes (k8s-device-plugin v0.20.0, internal/lm). The values that follow from the blueprint are
+/// computed, the others only the node knows. Under MIG, counts and replicas are of partitions.
+fn gfd_labels(gpu: &Gpu, pool: &NodePool) -> Vec<(String, Option<String>)> {
+    let sharing = gpu.sharing.iter().find(|sharing| sharing.pool == pool.name);
+    let devices = pool.accelerator.as_ref().map(|accelerator| accelerator.count.to_string());
+    let known = |key: &str, value: Option<String>| (format!("nvidia.com/{key}"), value);
+    let (count, replicas, strategy, mig) = match sharing {
+        None => (devices, Some("1".to_owned()), "none", None),
+        Some(sharing) => {
+            let replicas = sharing.replicas.map(|replicas| replicas.to_string());
+            match sharing.strategy {
+                SharingStrategy::TimeSlicing => (devices, replicas, "time-slicing", None),
+                SharingStrategy::Mps => (devices, replicas, "mps", None),
+                SharingStrategy::Mig if sharing.profile.is_some() => (None, None, "none", Some("single")),
+                SharingStrategy::Mig => (None, None, "none", Some("mixed")),
+            }
+        }
+    };
+    let mut labels = vec![
+        known("gpu.count", count),
+        known("gpu.product", None),
+        known("gpu.memory", None),
+        known("gpu.replicas", replicas),
+        known("gpu.sharing-strategy", Some(strategy.to_owned())),
+        known("mps.capable", Some((strategy == "mps").to_string())),
+    ];
+    labels.extend(mig.map(|mig| known("mig.strategy", Some(mig.to_owned()))));
+    labels
+}
+
+/// The label by which NVIDIA's plugin and GFD choose a node's configuration.
+pub(crate) const CONFIG_LABEL: &str = "nvidia.com/device-plugin.config";
+/// The label by which the GPU Operator's MIG manager chooses a node's partitions.
+const MIG_LABEL: &str = "nvidia.com/mig.config";
+/// The label that lets NVIDIA's DaemonSets on a node that NFD has not labelled.
+const PRESENT_LABEL: &str = "nvidia.com/gpu.present";
+
+/// Labels that a pool's nodes must be born with so that their GPUs become what was asked for, with the reason of each.
+pub(crate) fn labels_at_birth(blueprint: &Blueprint, pool: &NodePool) -> Vec<(&'static str, String, &'static str)> {
+    let (Some(gpu), Some(vendor)) = (&blueprint.gpu, GpuVendor::of_pool(pool)) else { return Vec::new() };
+    let mut labels = Vec::new();
+    let advertiser = pool_advertiser(blueprint, vendor);
+    let ours = match advertiser {
+        Advertiser::NvidiaPlugin | Advertiser::GpuOperator => true,
+        Advertiser::StandIn | Advertiser::FakePlugin => vendor == GpuVendor::Nvidia,
+        Advertiser::Platform { .. } | Advertiser::AmdPlugin | Advertiser::IntelPlugin | Advertiser::None { .. } => {
+            false
+        }
+    };
+    if let Some(sharing) = sharing::of_pool(blueprint, pool).filter(|_| ours) {
+        labels.push((
+            CONFIG_LABEL,
+            pool.name.clone(),
+            "the device plugin's configuration of this pool, from `gpu.sharing`",
+        ));
+        if sharing.strategy == SharingStrategy::Mig && advertiser == Advertiser::GpuOperator {
+            labels.push((
+                MIG_LABEL,
+                pool.name.clone(),
+                "the MIG manager's configuration of this pool, from `gpu.sharing`",
+            ));
+        }
+    }
+    if advertiser == Advertiser::NvidiaPlugin && !gpu.discovery {
+        labels.push((PRESENT_LABEL, "true".into(), "without NFD nothing else lets the device plugin on the node"));
+    }
+    labels
+}
