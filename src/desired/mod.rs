@@ -25,5 +25,6 @@ pub use state::{
 };
 
 pub(crate) use charts::is_chart_path;
+pub(crate) use gpu::{driver_problem, mig, pool_gpus};
 pub(crate) use pools::{cluster_spec, default_shape_reason, derived_labels, derived_taints, gpu_resources, pool_spec};
 pub(crate) use resolve::lint;

@@ -17,6 +17,11 @@ pub const SIMULATE_EXIT_CODE: &str = "wbk-infra/simulate-exit-code";
 pub const SIMULATE_FAILURE: &str = "wbk-infra/simulate-failure";
 /// Annotation of a pod: which part of a GPU node it stands for, `nfd-worker` or `device-plugin`.
 pub const SIMULATES: &str = "wbk-infra/simulates";
+/// Annotation of a pod that stands for a device plugin: what one GPU becomes where GPUs are shared or partitioned, as JSON, by
+/// the node's configuration: `{"l4-spot": {"nvidia.com/gpu.shared": 4}}`. A node of no configuration in it offers whole GPUs.
+pub const ADVERTISES: &str = "wbk-infra/advertises";
+/// Label of a node: which configuration the device plugin has there, as NVIDIA's plugin reads it.
+pub const PLUGIN_CONFIG: &str = "nvidia.com/device-plugin.config";
 
 /// The field manager of what the provider writes.
 pub const FIELD_MANAGER: &str = "wbk-infra";

@@ -1,10 +1,9 @@
-//! The cluster, its pools, GPUs, and cluster-wide objects.
+//! The cluster, its pools, and cluster-wide objects.
 
 use wbk_provider_api::ProviderKind;
 
 use super::Report;
 use crate::blueprint::path::steps;
-use crate::blueprint::schema::GpuPlugin;
 
 pub(super) fn rules(report: &mut Report<'_>) {
     let blueprint = &report.loaded.blueprint;
@@ -32,7 +31,6 @@ pub(super) fn rules(report: &mut Report<'_>) {
         );
     }
     pools(report);
-    gpu(report);
     defaults(report);
     cluster_bindings(report);
 }
@@ -108,37 +106,6 @@ fn pools(report: &mut Report<'_>) {
 
 fn is_reserved(key: &str) -> bool {
     key.starts_with("wbk-infra/")
-}
-
-fn gpu(report: &mut Report<'_>) {
-    let blueprint = &report.loaded.blueprint;
-    let first_gpu_pool = blueprint.node_pools.iter().position(|pool| pool.accelerator.is_some());
-    let simulated = blueprint.gpu.as_ref().is_some_and(|gpu| gpu.plugin == GpuPlugin::Simulated);
-    let none = blueprint.gpu.as_ref().is_none_or(|gpu| gpu.plugin == GpuPlugin::None);
-    match first_gpu_pool {
-        Some(index) if none => report.warning(
-            steps!["nodePools", index, "accelerator"],
-            "nothing makes these GPUs allocatable, so no pod can have one",
-            "add `gpu: {plugin: simulated}`",
-        ),
-        None if simulated => {
-            report.warning(
-                steps!["gpu", "plugin"],
-                "no pool has GPUs to simulate",
-                "give a pool an `accelerator`, or remove the section",
-            );
-        }
-        Some(_) | None => {}
-    }
-    for (index, sharing) in blueprint.gpu.iter().flat_map(|gpu| gpu.sharing.iter().enumerate()) {
-        if !blueprint.node_pools.iter().any(|pool| pool.name == sharing.pool) {
-            report.error(
-                steps!["gpu", "sharing", index, "pool"],
-                "there is no pool of this name",
-                "name one of `nodePools`",
-            );
-        }
-    }
 }
 
 fn defaults(report: &mut Report<'_>) {

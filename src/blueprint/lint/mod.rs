@@ -5,6 +5,7 @@
 
 mod charts;
 mod cluster;
+mod gpu;
 mod namespaces;
 
 use jiff::civil::Date;
@@ -25,6 +26,7 @@ impl Loaded {
 pub(crate) fn rules(loaded: &Loaded, today: Date) -> Vec<Problem> {
     let mut report = Report { loaded, problems: Vec::new() };
     cluster::rules(&mut report);
+    gpu::rules(&mut report);
     namespaces::rules(&mut report);
     charts::rules(&mut report);
     expired(&mut report, today);

@@ -9,7 +9,7 @@ use serde::Deserialize;
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct Data {
     as_of: String,
-    #[expect(dead_code, reason = "for who reads the data; a test sees that it is there")]
+    #[cfg_attr(not(test), expect(dead_code, reason = "for who reads the data; a test sees that it is there"))]
     sources: Vec<String>,
     /// By layout, by compute slices of a profile: its memory slices and where they may begin.
     layouts: BTreeMap<String, BTreeMap<String, Vec<Placement>>>,
@@ -79,6 +79,8 @@ pub(crate) enum MigProblem {
     DoNotFit {
         /// The model.
         model: String,
+        /// How many of each fit alone: "7 of 1g.5gb, 2 of 3g.20gb".
+        most: String,
     },
 }
 
@@ -126,14 +128,20 @@ pub(crate) fn fits(model_name: &str, profiles: &BTreeMap<String, u32>) -> Result
     for (profile, count) in profiles {
         let most = *model.profiles.get(profile).ok_or_else(|| unknown(model, profile))?;
         if *count > most {
-            return Err(MigProblem::DoNotFit { model: model.model.clone() });
+            return Err(too_many(model, profiles));
         }
         wanted.extend(std::iter::repeat_n(placement(model, profile), *count as usize));
     }
     // Large ones first: they have the fewest places.
     wanted.sort_by_key(|placement| std::cmp::Reverse(placement.map_or(0, |placement| placement.memory)));
     let fit = wanted.iter().all(Option::is_some) && place(&wanted.into_iter().flatten().collect::<Vec<_>>(), 0);
-    if fit { Ok(()) } else { Err(MigProblem::DoNotFit { model: model.model.clone() }) }
+    if fit { Ok(()) } else { Err(too_many(model, profiles)) }
+}
+
+fn too_many(model: &Model, profiles: &BTreeMap<String, u32>) -> MigProblem {
+    let of = |profile: &String| Some(format!("{} of {profile}", model.profiles.get(profile)?));
+    let most: Vec<String> = profiles.keys().filter_map(of).collect();
+    MigProblem::DoNotFit { model: model.model.clone(), most: most.join(", ") }
 }
 
 /// Where a profile may go. Of two with equal compute, the one of which fewer fit takes more memory; media extensions take

@@ -12,10 +12,11 @@ use super::{pod, quantity};
 use crate::names;
 
 /// Which of the pods that change a node run on it.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Running {
     pub nfd_worker: bool,
-    pub device_plugin: bool,
+    /// What the device plugin that runs makes of one GPU, by configuration; `None` where none runs.
+    pub device_plugin: Option<BTreeMap<String, BTreeMap<String, u64>>>,
 }
 
 /// Disk of every node; no pool says how much it wants.
@@ -27,7 +28,7 @@ pub(super) fn shape(node: &Node) -> Option<NodeShape> {
 }
 
 /// The merge patch of the node's labels; `None` where they are as they should be.
-pub(super) fn label_patch(node: &Node, shape: &NodeShape, running: Running) -> Option<Value> {
+pub(super) fn label_patch(node: &Node, shape: &NodeShape, running: &Running) -> Option<Value> {
     let mut patch = Map::new();
     for (key, value) in shape.discovered() {
         let has = node.labels().get(&key);
@@ -44,12 +45,12 @@ pub(super) fn label_patch(node: &Node, shape: &NodeShape, running: Running) -> O
 pub(super) fn status_patch(
     node: &Node,
     shape: &NodeShape,
-    running: Running,
+    running: &Running,
     version: &str,
     now: &str,
 ) -> Option<Value> {
     let status = node.status.clone().unwrap_or_default();
-    let wanted = resources(shape, running);
+    let wanted = resources(node, shape, running);
     let capacity = resource_patch(&wanted, status.capacity.as_ref());
     let allocatable = resource_patch(&wanted, status.allocatable.as_ref());
     let conditions = conditions(status.conditions.as_deref().unwrap_or_default(), now);
@@ -85,7 +86,7 @@ pub(super) fn status_patch(
 }
 
 /// Every resource of the node; `None` for one that must not be there now.
-fn resources(shape: &NodeShape, running: Running) -> BTreeMap<String, Option<String>> {
+fn resources(node: &Node, shape: &NodeShape, running: &Running) -> BTreeMap<String, Option<String>> {
     let base = &shape.shape;
     let mut resources = BTreeMap::from([
         ("cpu".to_owned(), Some(quantity::cpu(base.cpu_millis))),
@@ -94,7 +95,14 @@ fn resources(shape: &NodeShape, running: Running) -> BTreeMap<String, Option<Str
         ("ephemeral-storage".to_owned(), Some(DISK.to_owned())),
     ]);
     if let Some(gpu) = &base.gpu {
-        resources.insert(gpu.resource.clone(), running.device_plugin.then(|| gpu.count.to_string()));
+        resources.insert(gpu.resource.clone(), None);
+        if let Some(configurations) = &running.device_plugin {
+            let of_one = node.labels().get(names::PLUGIN_CONFIG).and_then(|name| configurations.get(name));
+            let whole = BTreeMap::from([(gpu.resource.clone(), 1)]);
+            for (resource, count) in of_one.unwrap_or(&whole) {
+                resources.insert(resource.clone(), Some((count * u64::from(gpu.count)).to_string()));
+            }
+        }
     }
     resources
 }
@@ -118,7 +126,7 @@ fn resource_patch(
     }
     // What the shape no longer has: the GPUs of a pool that lost them. Only extended resources have a domain.
     for name in has.into_iter().flatten().map(|(name, _)| name) {
-        if name.contains("gpu") && name.contains('/') && !wanted.contains_key(name) {
+        if (name.contains("gpu") || name.contains("/mig-")) && name.contains('/') && !wanted.contains_key(name) {
             patch.insert(name.clone(), Value::Null);
         }
     }
@@ -169,33 +177,56 @@ mod tests {
         }
     }
 
-    fn patched(node: &Node, running: Running) -> Value {
+    fn patched(node: &Node, running: &Running) -> Value {
         status_patch(node, &gpu_shape(), running, "1.36.3", "2026-01-01T00:00:00Z").unwrap()
+    }
+
+    fn plugin(configurations: Value) -> Running {
+        Running { device_plugin: Some(serde_json::from_value(configurations).unwrap()), nfd_worker: false }
     }
 
     #[test]
     fn gpus_are_there_only_while_a_device_plugin_runs() {
         let node = Node::default();
-        assert_eq!(patched(&node, Running::default())["status"]["allocatable"].get("nvidia.com/gpu"), None);
-        let running = Running { device_plugin: true, nfd_worker: false };
-        let patch = patched(&node, running);
+        assert_eq!(patched(&node, &Running::default())["status"]["allocatable"].get("nvidia.com/gpu"), None);
+        let running = plugin(json!({}));
+        let patch = patched(&node, &running);
         assert_eq!(patch["status"]["allocatable"]["nvidia.com/gpu"], "8");
         let node: Node = serde_json::from_value(json!({"metadata": {}, "status": patch["status"]})).unwrap();
-        assert_eq!(status_patch(&node, &gpu_shape(), running, "1.36.3", "later"), None, "nothing to do twice");
-        assert_eq!(patched(&node, Running::default())["status"]["allocatable"]["nvidia.com/gpu"], Value::Null);
+        assert_eq!(status_patch(&node, &gpu_shape(), &running, "1.36.3", "later"), None, "nothing to do twice");
+        assert_eq!(patched(&node, &Running::default())["status"]["allocatable"]["nvidia.com/gpu"], Value::Null);
+    }
+
+    #[test]
+    fn shared_gpus_take_the_place_of_whole_ones_where_the_nodes_label_names_their_configuration() {
+        let shared = plugin(json!({"l4": {"nvidia.com/gpu.shared": 4}, "a100": {"nvidia.com/mig-1g.5gb": 7}}));
+        let of = |config: &str, allocatable: Value| -> Node {
+            let labels = json!({names::PLUGIN_CONFIG: config});
+            let status = json!({"allocatable": allocatable, "capacity": allocatable});
+            serde_json::from_value(json!({"metadata": {"labels": labels}, "status": status})).unwrap()
+        };
+        let found = |node: &Node, running: &Running| patched(node, running)["status"]["allocatable"].clone();
+        let l4 = found(&of("l4", json!({"nvidia.com/gpu": "8"})), &shared);
+        assert_eq!((&l4["nvidia.com/gpu.shared"], &l4["nvidia.com/gpu"]), (&json!("32"), &Value::Null));
+        // Partitions that a configuration no longer has go as well.
+        let a100 = found(&of("a100", json!({"nvidia.com/mig-2g.10gb": "3"})), &shared);
+        assert_eq!((&a100["nvidia.com/mig-1g.5gb"], &a100["nvidia.com/mig-2g.10gb"]), (&json!("56"), &Value::Null));
+        assert_eq!(found(&of("other", json!({})), &shared)["nvidia.com/gpu"], "8");
+        let gone = found(&of("l4", json!({"nvidia.com/gpu.shared": "32"})), &Running::default());
+        assert_eq!(gone["nvidia.com/gpu.shared"], Value::Null);
     }
 
     #[test]
     fn discovery_labels_come_and_go_with_the_worker_and_those_of_the_pool_stay() {
         let mut shape = gpu_shape();
         shape.born_with = vec!["feature.node.kubernetes.io/pci-10de.present".into()];
-        let running = Running { nfd_worker: true, device_plugin: false };
-        let patch = label_patch(&Node::default(), &shape, running).unwrap();
+        let running = Running { nfd_worker: true, device_plugin: None };
+        let patch = label_patch(&Node::default(), &shape, &running).unwrap();
         let labels = &patch["metadata"]["labels"];
         assert_eq!(labels["feature.node.kubernetes.io/pci-0302_10de.present"], "true");
         assert_eq!(labels.get("feature.node.kubernetes.io/pci-10de.present"), None);
         let node: Node = serde_json::from_value(json!({"metadata": {"labels": labels}})).unwrap();
-        let gone = label_patch(&node, &shape, Running::default()).unwrap();
+        let gone = label_patch(&node, &shape, &Running::default()).unwrap();
         assert_eq!(gone["metadata"]["labels"]["feature.node.kubernetes.io/pci-0302_10de.present"], Value::Null);
     }
 }

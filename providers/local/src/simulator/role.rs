@@ -1,5 +1,7 @@
 //! Pods that change the node they run on.
 
+use std::collections::BTreeMap;
+
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt as _;
 
@@ -32,6 +34,14 @@ pub(super) fn of(pod: &Pod) -> Option<Role> {
         Some("nvidia-device-plugin") => Some(Role::DevicePlugin),
         _ => None,
     }
+}
+
+/// What a device plugin makes of one GPU, by the configuration that a node's label names; empty where nothing is said, or
+/// nothing that can be read.
+pub(super) fn advertises(pod: &Pod) -> BTreeMap<String, BTreeMap<String, u64>> {
+    let text = pod.annotations().get(names::ADVERTISES);
+    // Not readable is as not said: whole GPUs, which a check of the platform then finds to be wrong.
+    text.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default()
 }
 
 /// Whether it runs now, and so has its effect.

@@ -228,8 +228,8 @@ impl Simulator {
         let shape = node::shape(found)?;
         let running = self.running_on(name);
         let now = Timestamp::now().to_string();
-        let labels = node::label_patch(found, &shape, running);
-        let status = node::status_patch(found, &shape, running, &self.version, &now);
+        let labels = node::label_patch(found, &shape, &running);
+        let status = node::status_patch(found, &shape, &running, &self.version, &now);
         if labels.is_none() && status.is_none() {
             return None;
         }
@@ -256,7 +256,7 @@ impl Simulator {
         for pod in pods {
             match role::of(pod) {
                 Some(Role::NfdWorker) => running.nfd_worker = true,
-                Some(Role::DevicePlugin) => running.device_plugin = true,
+                Some(Role::DevicePlugin) => running.device_plugin = Some(role::advertises(pod)),
                 None => {}
             }
         }
