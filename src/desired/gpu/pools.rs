@@ -38,7 +38,10 @@ fn of_pool(blueprint: &Blueprint, pool: &NodePool) -> Option<PoolGpus> {
 /// Who advertises GPUs of a vendor in this blueprint's cluster.
 pub(crate) fn pool_advertiser(blueprint: &Blueprint, vendor: GpuVendor) -> Advertiser {
     match &blueprint.gpu {
-        None => advertiser(GpuPlugin::None, false, NodeSystem::of(blueprint.cluster.provider), vendor),
+        None => match advertiser(GpuPlugin::None, false, NodeSystem::of(blueprint.cluster.provider), vendor) {
+            Advertiser::None { .. } => Advertiser::None { why: "the blueprint has no `gpu` section".into() },
+            platform => platform,
+        },
         Some(gpu) => advertiser(gpu.plugin, gpu.operator, NodeSystem::of(blueprint.cluster.provider), vendor),
     }
 }
