@@ -1,25 +1,19 @@
 //! Refuses by name what the language knows and the tool cannot do yet. Nothing is ever ignored silently.
 
+use super::load::Ground;
 use super::path::{Step, steps};
 use super::problem::Problem;
 use super::yaml::{Content, Node};
 
 /// Finds everything that is written and not supported yet.
-pub(super) fn refuse(tree: &Node) -> Vec<Problem> {
-    let mut problems = Vec::new();
+pub(super) fn refuse(tree: &Node, ground: Ground) -> Vec<Problem> {
+    let mut problems = match ground {
+        Ground::Real => clouds(tree),
+        Ground::Rehearsed => Vec::new(),
+    };
     let mut refuse = |at: &Node, what: String, hint: &str| {
         problems.push(Problem::error(&at.at, format!("not supported yet: {what}")).hint(hint));
     };
-    if let Some(provider) = tree.find(steps!["cluster", "provider"])
-        && let Some(name @ ("eks" | "gke" | "aks" | "kind")) = provider.as_str()
-    {
-        refuse(provider, format!("cluster.provider {name}"), "supported: local, existing");
-    }
-    for key in ["eks", "gke", "aks", "kind", "region"] {
-        if let Some(section) = tree.find(steps!["cluster", key]).filter(|node| is_set(node)) {
-            refuse(section, format!("cluster.{key}"), "remove it; supported providers are local and existing");
-        }
-    }
     for key in ["launch", "monitoring"] {
         if let Some(section) = tree.get(key).filter(|node| is_set(node)) {
             refuse(section, key.into(), "remove the section");
@@ -46,6 +40,35 @@ pub(super) fn refuse(tree: &Node) -> Vec<Problem> {
     {
         refuse(gang, format!("scheduling.gang {name}"), "write `gang: none`, or remove it");
     }
+    let provider = tree.find(steps!["cluster", "provider"]).and_then(Node::as_str);
+    if provider == Some("existing")
+        && let Some(pools) = tree.get("nodePools").filter(|node| !node.items().is_empty())
+    {
+        refuse(
+            pools,
+            "nodePools of an existing cluster".into(),
+            "remove them; nodes of an existing cluster are not made here",
+        );
+    }
+    problems
+}
+
+/// What only a cloud has, and no cloud can be asked for yet. Its shape can be rehearsed.
+fn clouds(tree: &Node) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    let mut refuse = |at: &Node, what: String, hint: &str| {
+        problems.push(Problem::error(&at.at, format!("not supported yet: {what}")).hint(hint));
+    };
+    if let Some(provider) = tree.find(steps!["cluster", "provider"])
+        && let Some(name @ ("eks" | "gke" | "aks" | "kind")) = provider.as_str()
+    {
+        refuse(provider, format!("cluster.provider {name}"), "supported: local, existing");
+    }
+    for key in ["eks", "gke", "aks", "kind", "region"] {
+        if let Some(section) = tree.find(steps!["cluster", key]).filter(|node| is_set(node)) {
+            refuse(section, format!("cluster.{key}"), "remove it; supported providers are local and existing");
+        }
+    }
     if let Some(cost) = tree.find(steps!["policy", "maxHourlyCost"]).filter(|node| is_set(node)) {
         refuse(cost, "policy.maxHourlyCost".into(), "remove it; local and existing clusters have no price");
     }
@@ -57,16 +80,6 @@ pub(super) fn refuse(tree: &Node) -> Vec<Problem> {
                 refuse(grants, tree.show(&steps), "remove it; write the cloud identity's `annotations` instead");
             }
         }
-    }
-    let provider = tree.find(steps!["cluster", "provider"]).and_then(Node::as_str);
-    if provider == Some("existing")
-        && let Some(pools) = tree.get("nodePools").filter(|node| !node.items().is_empty())
-    {
-        refuse(
-            pools,
-            "nodePools of an existing cluster".into(),
-            "remove them; nodes of an existing cluster are not made here",
-        );
     }
     problems
 }

@@ -20,6 +20,15 @@ pub struct Source {
     pub text: String,
 }
 
+/// What a blueprint is read for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ground {
+    /// To be carried out: what the tool cannot do yet is refused.
+    Real,
+    /// To be rehearsed: any provider's cluster can be played.
+    Rehearsed,
+}
+
 /// A blueprint without a problem in it, and where each of its values was written.
 #[derive(Debug, Clone)]
 pub struct Loaded {
@@ -40,6 +49,14 @@ pub(super) fn schema() -> &'static Value {
 /// Everything that is wrong in any of the files, at once: malformed YAML, duplicate and unknown keys, wrong types and formats,
 /// what is missing, secrets written out, and sections that are not supported yet.
 pub fn load(sources: &[Source]) -> Result<Loaded, Problems> {
+    load_on(sources, Ground::Real)
+}
+
+/// As [`load`], for what the blueprint is read for.
+///
+/// # Errors
+/// As [`load`]; on rehearsed ground, no provider is refused.
+pub fn load_on(sources: &[Source], ground: Ground) -> Result<Loaded, Problems> {
     let schema = schema();
     let mut problems = Vec::new();
     let mut trees = Vec::new();
@@ -65,7 +82,7 @@ pub fn load(sources: &[Source]) -> Result<Loaded, Problems> {
     // Without one of the files, what is missing may be in that one.
     let completeness = if whole { Completeness::Whole } else { Completeness::Part };
     problems.extend(check(&tree, schema, completeness));
-    problems.extend(later::refuse(&tree));
+    problems.extend(later::refuse(&tree, ground));
     if !problems.is_empty() {
         return Err(Problems::new(problems));
     }

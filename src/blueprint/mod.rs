@@ -20,7 +20,7 @@ mod yaml;
 
 pub use explain::{ExplainError, Explanation, ValueSource};
 pub use files::{DiskFiles, FileError, Files, FolderEntry, MemoryFiles, join};
-pub use load::{Loaded, Source, load};
+pub use load::{Ground, Loaded, Source, load, load_on};
 pub use problem::{Position, Problem, Problems, Severity};
 pub use quantity::{Bytes, Cpu, Quantity, Seconds};
 pub use schema::{Blueprint, json_schema};

@@ -64,6 +64,9 @@ pub struct Global {
     /// Mirror for verified downloads of those programs.
     #[arg(long, global = true, env = "WBK_INFRA_MIRROR", value_name = "URL", help_heading = "Global options")]
     pub mirror: Option<String>,
+    /// The rehearsal that this process plays a part in; `rehearse` says it to the commands that it runs.
+    #[arg(long, global = true, hide = true, value_name = "FILE")]
+    pub rehearsal: Option<PathBuf>,
 }
 
 /// Output formats.
@@ -247,6 +250,29 @@ Examples:
         #[arg(short, long)]
         yes: bool,
     },
+    /// Play the whole life of a platform on this machine: plan, apply, verify, drift, destroy, with a simulated cloud and no money.
+    #[command(after_help = "\
+Examples:
+  wbk-infra rehearse blueprints/local.yaml
+  wbk-infra rehearse site.yaml --fault stockout:a100 --fault kill-after=a100
+  wbk-infra rehearse site.yaml -o markdown >> $GITHUB_STEP_SUMMARY
+
+Faults, each once:
+  stockout:POOL      the cloud has no capacity when the pool is first created
+  throttle           the cloud asks for fewer requests
+  spot-reclaim       after the apply, a node of every spot pool is taken back
+  kill-after=STEP    the apply is killed when a step with STEP in its name is done")]
+    Rehearse {
+        /// The blueprint.
+        #[command(flatten)]
+        blueprint: BlueprintArgs,
+        /// What shall go wrong.
+        #[arg(long, value_name = "FAULT")]
+        fault: Vec<wbk_provider_rehearsal::Fault>,
+        /// Keep the cluster at the end, to look at; the next rehearsal of the blueprint takes it away.
+        #[arg(long)]
+        keep: bool,
+    },
     /// One screen: cluster, pools, objects, releases, what waits.
     Status {
         /// The blueprint.
@@ -278,7 +304,7 @@ Examples:
         #[arg(short = 'f', long = "file", value_name = "FILE")]
         files: Vec<PathBuf>,
     },
-    /// Print the JSON Schema of blueprints, of plans or of what an apply did.
+    /// Print the JSON Schema of blueprints, of plans, of what an apply did, or of rehearsals.
     Schema {
         /// Of what.
         #[arg(value_enum, default_value_t = SchemaOf::Blueprint)]
@@ -327,6 +353,8 @@ pub enum SchemaOf {
     Plan,
     /// `apply -o json` and `destroy -o json`.
     Apply,
+    /// `rehearse -o json`.
+    Rehearsal,
 }
 
 /// Commands on local clusters.

@@ -23,6 +23,8 @@ pub struct Environment {
     pub can_ask: bool,
     /// The program itself.
     pub program: PathBuf,
+    /// The rehearsal that this process plays a part in.
+    pub rehearsal: Option<wbk_provider_rehearsal::Rehearsal>,
 }
 
 impl std::fmt::Debug for Environment {
@@ -53,6 +55,7 @@ impl Environment {
             can_ask: std::io::stdin().is_terminal() && std::io::stderr().is_terminal(),
             program: std::env::current_exe().unwrap_or_else(|_| PathBuf::from("wbk-infra")), // Then PATH finds it.
             variables,
+            rehearsal: None,
         }
     }
 

@@ -39,7 +39,16 @@ pub fn main() -> ExitCode {
         Colour::Always => anstream::ColorChoice::Always.write_global(),
         Colour::Never => anstream::ColorChoice::Never.write_global(),
     }
-    let environment = Environment::read();
+    let mut environment = Environment::read();
+    if let Some(path) = &cli.global.rehearsal {
+        match wbk_provider_rehearsal::Rehearsal::read(path) {
+            Ok(rehearsal) => environment.rehearsal = Some(rehearsal),
+            Err(error) => {
+                anstream::eprintln!("error: read the rehearsal {}: {error}", path.display());
+                return Exit::Usage.into();
+            }
+        }
+    }
     let runtime = match tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
@@ -72,11 +81,12 @@ async fn run(cli: Cli, environment: &Environment) -> Result<Exit, Failure> {
         Command::Verify { blueprint, checks, list } => context.verify(&blueprint, &checks, list).await,
         Command::Drift { blueprint, watch, interval } => context.drift(&blueprint, watch, interval).await,
         Command::Destroy { blueprint, decisions, yes } => context.destroy(&blueprint, &decisions, yes).await,
+        Command::Rehearse { blueprint, fault, keep } => context.rehearse(&blueprint, &fault, keep).await,
         Command::Status { blueprint } => context.status(&blueprint).await,
         Command::Lint { blueprint } => command::lint(&blueprint, &global),
         Command::Render { blueprint } => command::render(&blueprint, &context),
         Command::Explain { blueprint, path, files } => {
-            command::explain(&BlueprintArgs { blueprint: Some(blueprint), files }, &path, &global)
+            command::explain(&BlueprintArgs { blueprint: Some(blueprint), files }, &path, &context)
         }
         Command::Schema { of } => command::schema(of),
         Command::Completions { shell } => command::completions(shell),

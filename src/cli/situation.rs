@@ -8,6 +8,7 @@ use std::{
 
 use anyhow::Context;
 use wbk_provider_api::{Access, Observed, Operation, Provider, ProviderKind, Seen, Why};
+use wbk_provider_rehearsal::RehearsalProvider;
 
 use super::{
     args::{BlueprintArgs, Global},
@@ -17,7 +18,7 @@ use super::{
     secrets,
 };
 use crate::{
-    blueprint::{DiskFiles, Loaded, Problems, Source, load},
+    blueprint::{DiskFiles, Ground, Loaded, Problems, Source, load_on},
     cluster::{Cluster, Discovery, connect},
     desired::Desired,
     live::{ClusterState, Memory, Observer, Reach, SecretValues, Sight, World},
@@ -28,8 +29,12 @@ use crate::{
 /// # Errors
 /// Every problem of the files at once, with positions.
 pub fn read(files: &[PathBuf], environment: &Environment) -> Result<Desired, Failure> {
-    let loaded = read_only(files)?;
+    let loaded = read_only(files, environment)?;
     let mut desired = loaded.resolve(&DiskFiles, today()).map_err(|problems| problems_failure(&problems))?;
+    if environment.rehearsal.is_some() {
+        // The cluster that is pinned is another one than the one that plays it.
+        desired.wanted.cluster.uid = None;
+    }
     // Whose home `~/` means is known here and nowhere below.
     if let Some(kubeconfig) = &mut desired.wanted.cluster.kubeconfig {
         *kubeconfig = environment.expand(kubeconfig);
@@ -41,21 +46,22 @@ pub fn read(files: &[PathBuf], environment: &Environment) -> Result<Desired, Fai
 ///
 /// # Errors
 /// A file that cannot be read; every problem of the files at once.
-pub fn read_only(files: &[PathBuf]) -> Result<Loaded, Failure> {
-    parse(files)?.map_err(|problems| problems_failure(&problems))
+pub fn read_only(files: &[PathBuf], environment: &Environment) -> Result<Loaded, Failure> {
+    let ground = if environment.rehearsal.is_some() { Ground::Rehearsed } else { Ground::Real };
+    parse(files, ground)?.map_err(|problems| problems_failure(&problems))
 }
 
 /// Reads blueprint and overlays; their problems are a result like any other.
 ///
 /// # Errors
 /// A file that cannot be read.
-pub fn parse(files: &[PathBuf]) -> Result<Result<Loaded, Problems>, Failure> {
+pub fn parse(files: &[PathBuf], ground: Ground) -> Result<Result<Loaded, Problems>, Failure> {
     let mut sources = Vec::new();
     for file in files {
         let text = std::fs::read_to_string(file).with_context(|| format!("read the blueprint {}", file.display()))?;
         sources.push(Source { name: file.display().to_string(), text });
     }
-    Ok(load(&sources))
+    Ok(load_on(&sources, ground))
 }
 
 fn problems_failure(problems: &Problems) -> Failure {
@@ -79,7 +85,12 @@ pub fn today() -> jiff::civil::Date {
 /// # Errors
 /// Its machinery is not in this program.
 pub fn provider(desired: &Desired, environment: &Environment, global: &Global) -> Result<Box<dyn Provider>, Failure> {
-    match desired.wanted.cluster.provider {
+    let kind = desired.wanted.cluster.provider;
+    if let Some(rehearsal) = &environment.rehearsal {
+        let local = wbk_provider_local::LocalProvider::new(local_settings(environment, global));
+        return Ok(Box::new(RehearsalProvider::new(local, kind, rehearsal)));
+    }
+    match kind {
         ProviderKind::Local => {
             Ok(Box::new(wbk_provider_local::LocalProvider::new(local_settings(environment, global))))
         }
@@ -149,12 +160,14 @@ pub struct Situation {
     pub hint: Option<String>,
     /// Data that goes with a release when it is uninstalled, by release.
     pub holding: BTreeMap<String, Vec<String>>,
+    /// Whether the provider is played.
+    pub rehearsed: bool,
 }
 
 impl Situation {
     /// Whether nodes are simulated.
     pub fn simulated(&self, desired: &Desired) -> bool {
-        desired.wanted.cluster.provider == ProviderKind::Local
+        self.rehearsed || desired.wanted.cluster.provider == ProviderKind::Local
     }
 
     /// Keeps the memory. That it cannot be kept costs time at the next plan, no more: it is said, and no error.
@@ -214,7 +227,8 @@ pub async fn look(
         check_pin(desired, environment, world)?;
     }
     let holding = holding(&sight, charts.as_ref(), connection.as_ref()).await;
-    Ok(Situation { provider, operations, connection, charts, values, sight, before, memory, hint, holding })
+    let rehearsed = environment.rehearsal.is_some();
+    Ok(Situation { provider, operations, connection, charts, values, sight, before, memory, hint, holding, rehearsed })
 }
 
 /// What a look is given.

@@ -79,12 +79,21 @@ impl Happened {
     /// The folder cannot be written.
     pub(crate) fn first(&self, what: &str) -> std::io::Result<bool> {
         std::fs::create_dir_all(&self.folder)?;
-        let name: String = what.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
-        match std::fs::File::create_new(self.folder.join(name)) {
+        match std::fs::File::create_new(self.path(what)) {
             Ok(_) => Ok(true),
             Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(false),
             Err(error) => Err(error),
         }
+    }
+
+    /// Whether it has happened.
+    pub(crate) fn has(&self, what: &str) -> bool {
+        self.path(what).exists()
+    }
+
+    fn path(&self, what: &str) -> PathBuf {
+        let name: String = what.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
+        self.folder.join(name)
     }
 }
 

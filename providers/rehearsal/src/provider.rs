@@ -27,6 +27,11 @@ pub struct Rehearsal {
 }
 
 impl Rehearsal {
+    /// Whether it has gone wrong already.
+    pub fn has_happened(&self, fault: &Fault) -> bool {
+        Happened::new(&self.happened).has(&fault.to_string())
+    }
+
     /// Reads the file that another process wrote.
     ///
     /// # Errors

@@ -1,18 +1,22 @@
 //! `explain`.
 
-use super::session::{out, unfit};
+use super::session::{Session, out, unfit};
 use crate::{
     blueprint::ExplainError,
     cli::{
-        args::{BlueprintArgs, Global, Output},
+        args::{BlueprintArgs, Output},
         failure::{Exit, Failure},
         situation::{files, read_only},
     },
 };
 
 /// `explain`.
-pub fn explain(blueprint: &BlueprintArgs, path: &str, global: &Global) -> Result<Exit, Failure> {
-    let loaded = read_only(&files(blueprint)?)?;
+pub fn explain(
+    blueprint: &BlueprintArgs,
+    path: &str,
+    Session { environment, global }: &Session<'_>,
+) -> Result<Exit, Failure> {
+    let loaded = read_only(&files(blueprint)?, environment)?;
     let explanation = loaded.explain(path).map_err(|error| {
         let hint = match &error {
             ExplainError::NotAPath(_) => Some("write it like namespaces[wandb-jobs].quota.gpu".to_owned()),

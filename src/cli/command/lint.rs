@@ -2,7 +2,7 @@
 
 use super::session::{out, unfit};
 use crate::{
-    blueprint::DiskFiles,
+    blueprint::{DiskFiles, Ground},
     cli::{
         args::{BlueprintArgs, Global, Output},
         failure::{Exit, Failure},
@@ -12,7 +12,7 @@ use crate::{
 
 /// `lint`.
 pub fn lint(blueprint: &BlueprintArgs, global: &Global) -> Result<Exit, Failure> {
-    let problems = match parse(&files(blueprint)?)? {
+    let problems = match parse(&files(blueprint)?, Ground::Real)? {
         Ok(loaded) => loaded.lint(&DiskFiles, today()),
         Err(problems) => problems,
     };

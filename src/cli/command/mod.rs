@@ -13,6 +13,7 @@ mod interrupt;
 mod lint;
 mod local;
 mod plan;
+mod rehearse;
 mod render;
 mod saved;
 mod schema;

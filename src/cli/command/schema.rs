@@ -4,7 +4,7 @@ use super::session::out;
 use crate::cli::{
     args::SchemaOf,
     failure::{Exit, Failure},
-    show::{ApplyReport, PlanReport},
+    show::{ApplyReport, PlanReport, RehearsalReport},
 };
 
 /// `schema`.
@@ -13,6 +13,7 @@ pub fn schema(of: SchemaOf) -> Result<Exit, Failure> {
         SchemaOf::Blueprint => crate::blueprint::json_schema(),
         SchemaOf::Plan => serde_json::to_value(schemars::schema_for!(PlanReport))?,
         SchemaOf::Apply => serde_json::to_value(schemars::schema_for!(ApplyReport))?,
+        SchemaOf::Rehearsal => serde_json::to_value(schemars::schema_for!(RehearsalReport))?,
     };
     out(&serde_json::to_string_pretty(&schema)?);
     Ok(Exit::Done)

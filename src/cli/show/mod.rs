@@ -5,6 +5,7 @@ mod plan_human;
 mod plan_json;
 mod plan_markdown;
 mod progress;
+mod rehearsal;
 mod style;
 
 pub use apply_report::ApplyReport;
@@ -12,4 +13,5 @@ pub use plan_human::plan_human;
 pub use plan_json::{PlanReport, plan_json};
 pub use plan_markdown::plan_markdown;
 pub use progress::Progress;
+pub use rehearsal::{Act, RehearsalReport, act_line, rehearsal_human, rehearsal_markdown};
 pub use style::{Mood, paint};
