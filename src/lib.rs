@@ -26,6 +26,7 @@ pub mod cluster;
 pub mod desired;
 pub mod drift;
 pub mod execute;
+pub mod field;
 pub mod helm;
 pub mod id;
 pub mod live;

@@ -74,6 +74,12 @@ const RULES: &[Rule] = &[
         because: "what the user wrote is read from files alone",
     },
     Rule {
+        places: &["src/field"],
+        except: &[],
+        words: &["tokio", "kube::", "std::fs", "std::env", "crate::"],
+        because: "paths of fields know nothing but JSON",
+    },
+    Rule {
         places: &["src/live"],
         except: &[],
         words: &["crate::plan", "crate::execute", "crate::cli", "crate::verify", "crate::blueprint"],

@@ -188,7 +188,7 @@ fn policy() -> impl Strategy<Value = Policy> {
                     kind: kind.into(),
                     namespace: None,
                     name: None,
-                    path: path.into(),
+                    path: path.parse().expect("a path"),
                     reason: "a test".into(),
                     until: None,
                 })

@@ -1,6 +1,7 @@
 //! The values of the schema's `format` keyword, each with the function that accepts it and words for a message.
 
 use super::quantity::{Bytes, Cpu, Quantity, Seconds};
+use crate::field::FieldPath;
 
 /// One format.
 pub(super) struct Format {
@@ -52,9 +53,9 @@ const FORMATS: &[Format] = &[
         expected: "a day such as 2027-01-31",
     },
     Format {
-        name: "json-pointer",
-        accepts: |text| text.starts_with('/') && text.len() > 1,
-        expected: "a JSON pointer such as /spec/replicas",
+        name: "field-path",
+        accepts: |text| text.parse::<FieldPath>().is_ok(),
+        expected: "a path such as spec.replicas, spec.containers[name=main].image or metadata.labels[example.com/team]",
     },
     Format { name: "label-key", accepts: is_label_key, expected: "a label key such as team or example.com/team" },
     Format {
@@ -205,6 +206,7 @@ mod tests {
                 &["", "1g", "mig-1g.5gb", "1g.5", "g.5gb", "1g.5gb+x"],
             ),
             ("day", &["2027-01-31"], &["2027-02-31", "tomorrow", "2027-1-3"]),
+            ("field-path", &["spec.replicas", "/spec/replicas", "a[b/c].d[name=x]"], &["", "/", "a.", "a[", "a/b"]),
             ("label-key", &["team", "example.com/team", "nvidia.com/gpu.product"], &["", "a/", "/a", "a b", "a/b/c"]),
             ("label-value", &["", "x", "a_B.c"], &["a b", "-a", "é"]),
             ("cidr", &["10.0.0.0/16", "fd00::/8"], &["10.0.0.0", "10.0.0.0/33", "x/1"]),

@@ -8,7 +8,10 @@ use serde_json::Value;
 use wbk_provider_api::Wanted;
 
 use super::gpu::PoolGpus;
-use crate::id::{ObjectId, ReleaseId};
+use crate::{
+    field::FieldPath,
+    id::{ObjectId, ReleaseId},
+};
 
 /// Everything that a blueprint asks for. No secret's value is in it.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -169,9 +172,9 @@ pub struct IgnoreRule {
     /// Name; any when absent.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub name: Option<String>,
-    /// JSON pointer, `/spec/replicas`.
-    #[schemars(extend("format" = "json-pointer"))]
-    pub path: String,
+    /// The field: `spec.replicas`, `spec.template.spec.containers[name=main].image`, `metadata.labels[example.com/team]`, or
+    /// a JSON pointer.
+    pub path: FieldPath,
     /// Why.
     pub reason: String,
     /// Last day on which the rule holds, `2027-01-01`; for ever when absent.

@@ -4,15 +4,16 @@
 use std::collections::BTreeMap;
 
 use serde_json::Value;
-use wbk_provider_api::{FieldDiff, Operation, OperationAction, Seen};
+use wbk_provider_api::{Operation, OperationAction, Seen};
 
 use super::{DriftItem, DriftKind, Severity, Unseen};
 use crate::{
     cluster::{ManagerEntry, Meta, Owner},
     desired::{Desired, DesiredObject},
+    field::{FieldPath, field_paths},
     helm::{ReleaseStatus, digest_label},
     id::ObjectKey,
-    live::{Addition, ClusterState, FieldPath, Found, Holder, Live, ObjectState, ReleaseState, Verdict, field_paths},
+    live::{Addition, ClusterState, FieldChange, Found, Holder, Live, ObjectState, ReleaseState, Verdict},
 };
 
 /// What is known beside the live state.
@@ -137,7 +138,7 @@ fn changed_fields(
         moved.pending += 1;
     }
     for field in diff {
-        let holder = holders.iter().find(|holder| same_field(&field.path, holder));
+        let holder = holders.iter().find(|holder| field.path.meets(&holder.field));
         // Where the blueprint changed too, only what another manager holds is surely drift.
         if !as_applied && holder.is_none() {
             continue;
@@ -148,7 +149,7 @@ fn changed_fields(
     if diff.is_empty() && as_applied {
         for holder in holders {
             let Some(who) = who(holder).map(Some) else { continue };
-            let field = holder.conflict.field.trim_start_matches('.').to_owned();
+            let field = holder.field.to_string();
             moved.items.push(DriftItem {
                 origin: object.origin.at.clone(),
                 ..item(&name, Some(field), DriftKind::Taken, Severity::Note, who)
@@ -165,34 +166,36 @@ fn changed_fields(
 
 /// A manager that somebody is behind: the server's stand-in for wiped entries is nobody.
 fn who(holder: &Holder) -> Who {
-    (holder.conflict.manager != "before-first-apply").then(|| (holder.conflict.manager.clone(), holder.time.clone()))
+    (holder.manager != "before-first-apply").then(|| (holder.manager.clone(), holder.time.clone()))
 }
 
 /// A value that nobody else holds was applied in this tool's name. Who took a field away leaves no trace: then nobody is
 /// named, because the last writer may be somebody who did not do it.
-fn under_our_name(around: &Surroundings<'_>, object: &DesiredObject, field: &FieldDiff) -> Who {
+fn under_our_name(around: &Surroundings<'_>, object: &DesiredObject, field: &FieldChange) -> Who {
     field.old.as_ref().and(field.new.as_ref())?;
     let entry = around.metas.get(&object.id.key())?.applied_by(crate::cluster::FIELD_MANAGER)?;
-    let holds = |path: &FieldPath| {
-        let rest = field.path.strip_prefix(&path.to_string()).map(str::to_owned);
-        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
-    };
-    field_paths(&entry.fields).iter().find(|path| holds(path))?;
+    field_paths(&entry.fields).iter().find(|path| field.path.is_within(path))?;
     Some((entry.manager.clone(), entry.time()))
 }
 
 /// A plan's diff goes from what is there to what is wanted; drift is told the other way.
-fn field_item(object: &DesiredObject, field: &FieldDiff, who: Who) -> DriftItem {
+fn field_item(object: &DesiredObject, field: &FieldChange, who: Who) -> DriftItem {
     DriftItem {
         old: field.new.clone(),
         new: field.old.clone(),
         origin: object.origin.at.clone(),
-        ..item(&object.id.to_string(), Some(field.path.clone()), kind_of(field), Severity::Warning, who)
+        ..item(
+            &object.id.to_string(),
+            Some(field.path.to_string()),
+            kind_of(&field.old, &field.new),
+            Severity::Warning,
+            who,
+        )
     }
 }
 
-fn kind_of(field: &FieldDiff) -> DriftKind {
-    match (&field.old, &field.new) {
+fn kind_of(old: &Option<Value>, new: &Option<Value>) -> DriftKind {
+    match (old, new) {
         (None, Some(_)) => DriftKind::Removed,
         (Some(_), None) => DriftKind::Added,
         (Some(_), Some(_)) | (None, None) => DriftKind::Changed,
@@ -225,33 +228,18 @@ fn added_fields(object: &DesiredObject, around: &Surroundings<'_>, moved: &mut M
 
 /// kubectl's own notes on objects, not changes of them.
 fn is_bookkeeping(path: &FieldPath) -> bool {
-    let text = path.to_string();
-    text == "metadata.annotations[kubectl.kubernetes.io/last-applied-configuration]"
-}
-
-fn same_field(path: &str, holder: &Holder) -> bool {
-    let plain: String = holder.conflict.field.trim_start_matches('.').replace("name=", "").replace('"', "");
-    path == plain
-        || path.starts_with(&format!("{plain}."))
-        || path.starts_with(&format!("{plain}["))
-        || plain.starts_with(&format!("{path}."))
+    *path == FieldPath::fields(["metadata", "annotations", "kubectl.kubernetes.io/last-applied-configuration"])
 }
 
 /// Who holds a field of an object of a release now; Helm by somebody's hand counts too. Nobody is guessed.
-fn writer_of_rendered(around: &Surroundings<'_>, object: &str, field: &str) -> Who {
+fn writer_of_rendered(around: &Surroundings<'_>, object: &str, field: &FieldPath) -> Who {
     let (_, meta) = around.metas.iter().find(|(key, _)| key.to_string() == object)?;
     let holds = |entry: &&ManagerEntry| {
-        let paths = field_paths(&entry.fields);
-        entry.subresource != "status"
-            && paths.iter().map(ToString::to_string).any(|path| is_below(&path, field) || is_below(field, &path))
+        entry.subresource != "status" && field_paths(&entry.fields).iter().any(|path| path.meets(field))
     };
     let found = meta.managers.iter().filter(holds).max_by_key(|entry| entry.time_seconds)?;
     // The scale subresource keeps no time.
     Some((found.manager.clone(), if found.time_seconds == 0 { String::new() } else { found.time() }))
-}
-
-fn is_below(path: &str, whole: &str) -> bool {
-    path.strip_prefix(whole).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
 }
 
 fn release(name: &str, state: &ReleaseState, at: Option<&String>, around: &Surroundings<'_>, moved: &mut Moved) {
@@ -279,14 +267,14 @@ fn release(name: &str, state: &ReleaseState, at: Option<&String>, around: &Surro
             }
             for (object, fields) in drifted {
                 for field in fields {
-                    let whole = field.path.is_empty();
+                    let whole = field.path.is_root();
                     moved.items.push(DriftItem {
                         old: if whole { None } else { field.new.clone() },
                         new: field.old.clone(),
                         origin: at.cloned(),
                         ..item(
                             &format!("{object} of {name}"),
-                            (!whole).then(|| field.path.clone()),
+                            (!whole).then(|| field.path.to_string()),
                             if whole { DriftKind::Removed } else { DriftKind::Changed },
                             if whole { Severity::Error } else { Severity::Warning },
                             writer_of_rendered(around, object, &field.path),
@@ -320,7 +308,13 @@ fn provider(live: &Live, around: &Surroundings<'_>, moved: &mut Moved) {
                     moved.items.push(DriftItem {
                         old: field.new.clone(),
                         new: field.old.clone(),
-                        ..item(&name, Some(field.path.clone()), kind_of(field), Severity::Warning, None)
+                        ..item(
+                            &name,
+                            Some(field.path.clone()),
+                            kind_of(&field.old, &field.new),
+                            Severity::Warning,
+                            None,
+                        )
                     });
                 }
             }

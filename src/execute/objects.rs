@@ -13,7 +13,7 @@ use crate::{
     cluster::{Cluster, Discovery, ErrorKind, FIELD_MANAGER, Guard, Marks, Meta, Propagation, Provenance, Resource},
     desired::DesiredObject,
     id::{Gvk, ObjectId},
-    live::{Remembered, SecretValues, fingerprint, keep_ignored, proof},
+    live::{Remembered, SecretValues, fingerprint, keep_live, left_by, proof},
     plan::{Action, Expect, ObjectStep, Step, is_made_by_kubernetes},
 };
 
@@ -86,10 +86,11 @@ impl ObjectRunner<'_> {
             let live = self.expected(id, resource, expect).await?;
             let provenance = if object.adopted { Provenance::Adopted } else { Provenance::Made };
             let (mut manifest, desired, digest) = self.manifest(id, object, provenance)?;
-            if !object.keep.is_empty()
+            if !(object.keep.is_empty() && object.yielded.is_empty())
                 && let Some(current) = self.cluster.get(resource, id).await?
             {
-                keep_ignored(&mut manifest, &current, &object.keep.iter().collect::<Vec<_>>());
+                let left = object.keep.iter().map(|rule| &rule.path).chain(&object.yielded);
+                keep_live(&mut manifest, &current, FIELD_MANAGER, left);
             }
             if let Some(live) = &live {
                 manifest["metadata"]["uid"] = live.uid.clone().into();
@@ -112,7 +113,10 @@ impl ObjectRunner<'_> {
                         uid: applied.object.uid.clone(),
                         entry,
                         values: self.values.fingerprint(&desired, self.salt),
+                        left: left_by(&object.keep.iter().collect::<Vec<_>>()),
                     });
+                    // What was yielded is as somebody else wants it: who decides otherwise next time must see it.
+                    let remembered = remembered.filter(|_| object.yielded.is_empty());
                     debug_assert_eq!(
                         Some(&digest),
                         object.digest.as_ref(),

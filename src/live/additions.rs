@@ -3,8 +3,10 @@
 
 use std::collections::BTreeSet;
 
-use super::fields::{FieldPath, field_paths};
-use crate::cluster::{FIELD_MANAGER, ManagerEntry, Meta};
+use crate::{
+    cluster::{FIELD_MANAGER, ManagerEntry, Meta},
+    field::{FieldPath, field_paths},
+};
 
 /// A field that somebody added to an object of ours.
 #[derive(Debug, Clone, PartialEq, Eq)]

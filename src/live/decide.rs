@@ -3,17 +3,15 @@
 use std::collections::BTreeSet;
 
 use serde_json::Value;
-use wbk_provider_api::{FieldDiff, Why};
+use wbk_provider_api::Why;
 
-use super::{
-    Birth, Found, Holder, ObjectState, Verdict, diff::written, differences, fields::field_paths, missing_or_different,
-};
+use super::{Birth, FieldChange, Found, Holder, ObjectState, Verdict, differences, keep_live, missing_or_different};
 use crate::{
     cluster::{
         Cluster, ClusterError, DIGEST_ANNOTATION, ErrorKind, FieldConflict, Guard, ManagerEntry, Marks, Meta, Owner,
         Provenance, Resource,
     },
-    desired::IgnoreRule,
+    field::{Element, FieldPath, FieldSet, field_paths},
     id::{Digest, ObjectId},
 };
 
@@ -29,8 +27,8 @@ pub(super) struct Question<'a> {
     pub manager: &'a str,
     /// What metadata said; `None` where the LIST did not have it.
     pub seen: Option<&'a Meta>,
-    /// Ignore rules that concern it.
-    pub ignore: Vec<&'a IgnoreRule>,
+    /// Fields that are left as they are.
+    pub ignore: Vec<&'a FieldPath>,
     /// Whether what the server refuses may be accepted once earlier steps of the plan ran, and why.
     pub premature: Option<String>,
 }
@@ -69,7 +67,7 @@ async fn ask(
     if !question.ignore.is_empty() {
         live = cluster.get(resource, id).await?;
         if let Some(live) = &live {
-            keep_ignored(&mut manifest, live, &question.ignore);
+            keep_live(&mut manifest, live, manager, question.ignore.iter().copied());
         }
     }
     let guard = |force| Guard { manager: (*manager).to_owned(), force };
@@ -118,12 +116,12 @@ async fn ask(
     let verdict = if diff.is_empty() && keeps_ownership {
         Verdict::Same
     } else {
-        let mut moved: BTreeSet<String> = diff.iter().map(|field| field.path.clone()).collect();
+        let mut moved: BTreeSet<FieldPath> = diff.iter().map(|field| field.path.clone()).collect();
         if wanted_digest(&manifest).is_some_and(|wanted| meta.annotations.get(DIGEST_ANNOTATION) == Some(wanted)) {
             moved.extend(lost_fields(&live, &tried.object, manager));
         }
         let diff = without_marks(diff);
-        Verdict::Differs { holders: holders(&meta, &live, manager, &moved, conflicts), diff }
+        Verdict::Differs { holders: holders(&meta, &manifest, manager, &moved, conflicts), diff }
     };
     Ok(ObjectState::Present(found_as(marks, &meta, &manifest), verdict))
 }
@@ -147,11 +145,9 @@ fn found_as(marks: &Marks, meta: &Meta, manifest: &Value) -> Found {
 }
 
 /// Fields that an apply would make ours again, though they have the value that they shall have.
-fn lost_fields(live: &Value, tried: &Value, manager: &str) -> Vec<String> {
-    let set = |object| {
-        owned_fields(object, manager).map(|fields| field_paths(fields.to_string().as_bytes())).unwrap_or_default()
-    };
-    set(tried).difference(&set(live)).map(|path| written(path, live)).collect()
+fn lost_fields(live: &Value, tried: &Value, manager: &str) -> Vec<FieldPath> {
+    let set = |object| owned_fields(object, manager).map(|fields| FieldSet::of(fields).paths()).unwrap_or_default();
+    set(tried).difference(&set(live)).cloned().collect()
 }
 
 /// The metadata: as listed, or read now where the LIST did not have the object (labels stripped, or not ours).
@@ -185,9 +181,7 @@ pub(crate) fn proof(meta: &Meta, manager: &str) -> Option<Digest> {
     let mine = field_paths(&entry.fields);
     let mut bytes = entry.fingerprint().0.into_bytes();
     for other in others {
-        let shared = field_paths(&other.fields)
-            .iter()
-            .any(|theirs| mine.iter().any(|path| path.is_within(theirs) || theirs.is_within(path)));
+        let shared = field_paths(&other.fields).iter().any(|theirs| mine.iter().any(|path| path.meets(theirs)));
         if shared {
             bytes.extend_from_slice(other.manager.as_bytes());
             bytes.extend_from_slice(other.fingerprint().0.as_bytes());
@@ -230,21 +224,21 @@ fn owned_fields<'a>(object: &'a Value, manager: &str) -> Option<&'a Value> {
 }
 
 /// Our own annotations say where and what; that they change is not news for a person.
-fn without_marks(diff: Vec<FieldDiff>) -> Vec<FieldDiff> {
-    diff.into_iter()
-        .filter(|field| {
-            !field.path.contains(DIGEST_ANNOTATION) && !field.path.contains(crate::cluster::ORIGIN_ANNOTATION)
-        })
-        .collect()
+fn without_marks(diff: Vec<FieldChange>) -> Vec<FieldChange> {
+    let is_mark = |element: &Element| match element {
+        Element::Field(name) => name == DIGEST_ANNOTATION || name == crate::cluster::ORIGIN_ANNOTATION,
+        Element::Item(_) | Element::Member(_) | Element::Index(_) => false,
+    };
+    diff.into_iter().filter(|field| !field.path.0.iter().any(is_mark)).collect()
 }
 
-/// Who holds the fields that moved, the last writer first; each field as a difference writes it. The entries of the managers
-/// say so; where they do not (they were wiped), the server's conflicts do.
+/// Who holds the fields that moved, the last writer first; each field as its holder has it (a list that is changed as a whole
+/// is held as a whole). The entries of the managers say so; where they do not (they were wiped), the server's conflicts do.
 fn holders(
     meta: &Meta,
-    live: &Value,
+    sent: &Value,
     manager: &str,
-    moved: &BTreeSet<String>,
+    moved: &BTreeSet<FieldPath>,
     conflicts: Vec<FieldConflict>,
 ) -> Vec<Holder> {
     let others = meta
@@ -253,37 +247,25 @@ fn holders(
         .filter(|entry| entry.subresource != "status" && !(entry.manager == manager && entry.operation == "Apply"));
     let mut found: Vec<(i64, Holder)> = Vec::new();
     for entry in others {
-        let held: BTreeSet<String> = field_paths(&entry.fields).iter().map(|path| written(path, live)).collect();
-        for field in moved
-            .iter()
-            .filter(|field| held.iter().any(|path| is_at_or_below(path, field) || is_at_or_below(field, path)))
-        {
-            let conflict = FieldConflict { manager: entry.manager.clone(), field: format!(".{field}") };
+        let held = field_paths(&entry.fields);
+        for field in held.into_iter().filter(|held| moved.iter().any(|moved| moved.meets(held))) {
             // The subresource scale keeps no time.
             let time = if entry.time_seconds == 0 { String::new() } else { entry.time() };
-            found.push((entry.time_seconds, Holder { conflict, subresource: entry.subresource.clone(), time }));
+            let holder = Holder { manager: entry.manager.clone(), field, subresource: entry.subresource.clone(), time };
+            found.push((entry.time_seconds, holder));
         }
     }
     if found.is_empty() {
-        let unknown = |conflict| Holder { conflict, subresource: String::new(), time: String::new() };
+        let unknown = |conflict: FieldConflict| Holder {
+            field: FieldPath::of_conflict(&conflict.field, sent),
+            manager: conflict.manager,
+            subresource: String::new(),
+            time: String::new(),
+        };
         return conflicts.into_iter().map(unknown).collect();
     }
     found.sort_by_key(|(time, _)| std::cmp::Reverse(*time));
     found.into_iter().map(|(_, holder)| holder).collect()
-}
-
-fn is_at_or_below(path: &str, whole: &str) -> bool {
-    path.strip_prefix(whole).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
-}
-
-/// Puts the live values of ignored fields into the manifest, so that applying it changes nothing there.
-pub(crate) fn keep_ignored(manifest: &mut Value, live: &Value, rules: &[&IgnoreRule]) {
-    for rule in rules {
-        let Some(kept) = live.pointer(&rule.path) else { continue };
-        if let Some(wanted) = manifest.pointer_mut(&rule.path) {
-            *wanted = kept.clone();
-        }
-    }
 }
 
 /// The words in which the server refuses a change of what cannot change. Seen on Kubernetes 1.36: `field is immutable`

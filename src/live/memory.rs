@@ -29,6 +29,9 @@ pub struct Remembered {
     /// Salted fingerprint of a Secret's values.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub values: Option<Digest>,
+    /// Digest of the fields that ignore rules left as they are.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub left: Option<Digest>,
 }
 
 /// The memory could not be kept.
@@ -87,9 +90,10 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("sub/memory.json");
         let mut memory = Memory::load(&path);
-        memory
-            .objects
-            .insert("ConfigMap a/b".into(), Remembered { uid: "u".into(), entry: Digest("e".into()), values: None });
+        memory.objects.insert(
+            "ConfigMap a/b".into(),
+            Remembered { uid: "u".into(), entry: Digest("e".into()), values: None, left: None },
+        );
         memory.save(&path).expect("saved");
         assert_eq!(Memory::load(&path), memory);
         std::fs::write(&path, "{\"version\":1,").expect("written");

@@ -3,19 +3,20 @@
 mod additions;
 mod decide;
 mod diff;
-mod fields;
+mod keep;
 mod memory;
 mod observe;
 mod secrets;
+mod shapes;
 mod state;
 
 pub use additions::{Addition, additions};
-pub(crate) use decide::{fingerprint, keep_ignored, proof};
-pub use diff::{differences, missing_or_different};
-pub use fields::{FieldPath, field_paths};
+pub(crate) use decide::{fingerprint, proof};
+pub use diff::{FieldChange, differences, missing_or_different};
+pub(crate) use keep::keep_live;
 pub use memory::{Memory, MemoryError, Remembered};
 pub use observe::{Observer, Reach, RenderedRelease, Sight};
-pub(crate) use observe::{origin, rules_for};
+pub(crate) use observe::{left_by, origin, rules_for};
 pub use secrets::{SecretError, SecretValue, SecretValues};
 pub use state::{
     Birth, ClusterState, Extra, Found, Holder, Live, ObjectState, PlannedObject, ReleaseState, Verdict, World,

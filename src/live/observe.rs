@@ -5,10 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use futures::{StreamExt, stream};
 use serde_json::Value;
-use wbk_provider_api::{FieldDiff, Observed, Why};
+use wbk_provider_api::{Observed, Why};
 
 use super::{
-    Birth, ClusterState, Extra, Live, Memory, ObjectState, ReleaseState, Remembered, SecretValues, Verdict, World,
+    Birth, ClusterState, Extra, FieldChange, Live, Memory, ObjectState, ReleaseState, Remembered, SecretValues,
+    Verdict, World,
     decide::{Question, chain, decide, found, proof},
 };
 use crate::{
@@ -17,6 +18,7 @@ use crate::{
         Marks, Meta, Owner, Provenance, Resource, system_namespace,
     },
     desired::{Desired, DesiredObject, IgnoreRule},
+    field::FieldPath,
     helm::{ReleaseRecord, releases_from_secrets},
     id::{Digest, GroupKind, Gvk, ObjectId, ObjectKey, ReleaseId},
     parallel,
@@ -213,12 +215,14 @@ impl Observer<'_> {
             };
             let seen = listed.metas.get(&key);
             let values = self.values.fingerprint(object, &self.memory.salt);
+            let ignored = rules_for(&self.desired.policy.ignore, &object.id);
             if let Some(meta) = seen
                 && !meta.deleting
                 && meta.annotations.get(DIGEST_ANNOTATION) == Some(&digest.0)
                 && let Some(remembered) = self.memory.objects.get(&key.to_string())
                 && remembered.uid == meta.uid
                 && remembered.values == values
+                && remembered.left == left_by(&ignored)
                 && proof(meta, FIELD_MANAGER).as_ref() == Some(&remembered.entry)
             {
                 renewed.insert(key.to_string(), remembered.clone());
@@ -243,11 +247,11 @@ impl Observer<'_> {
                 .or_else(|| {
                     (key.kind.kind == "Pod").then(|| "what the pod refers to may come earlier in this plan".to_owned())
                 });
-            undecided.push((object, digest, values, resource, seen, premature));
+            undecided.push((object, digest, values, ignored, resource, seen, premature));
         }
         let marks_ref = &marks;
         let decided = stream::iter(undecided)
-            .map(|(object, digest, values, resource, seen, premature)| async move {
+            .map(|(object, digest, values, ignored, resource, seen, premature)| async move {
                 let question = Question {
                     id: &object.id,
                     resource,
@@ -259,23 +263,23 @@ impl Observer<'_> {
                     ),
                     manager: FIELD_MANAGER,
                     seen,
-                    ignore: rules_for(&self.desired.policy.ignore, &object.id),
+                    ignore: ignored.iter().map(|rule| &rule.path).collect(),
                     premature,
                 };
                 let (state, unlisted) = decide(cluster, marks_ref, question).await;
-                (object, values, seen, state, unlisted)
+                (object, values, left_by(&ignored), seen, state, unlisted)
             })
             .buffer_unordered(64) // The cluster's gate is the real limit; this only bounds the futures.
             .collect::<Vec<_>>()
             .await;
         let mut unlisted: BTreeMap<ObjectKey, Meta> = BTreeMap::new();
-        for (object, values, seen, state, other) in decided {
+        for (object, values, left, seen, state, other) in decided {
             let key = object.id.key();
             if let (ObjectState::Present(found, Verdict::Same), Some(meta)) = (&state, seen)
                 && let Some(entry) = proof(meta, FIELD_MANAGER)
                 && found.applied_digest.as_deref() == Some(&object.digest().0)
             {
-                renewed.insert(key.to_string(), Remembered { uid: meta.uid.clone(), entry, values });
+                renewed.insert(key.to_string(), Remembered { uid: meta.uid.clone(), entry, values, left });
             }
             unlisted.extend(other.map(|meta| (key.clone(), meta)));
             objects.insert(key, state);
@@ -349,7 +353,7 @@ impl Observer<'_> {
         }));
         for release in self.releases {
             let record = records.remove(&release.id);
-            let mut drifted: BTreeMap<String, Vec<FieldDiff>> = BTreeMap::new();
+            let mut drifted: BTreeMap<String, Vec<FieldChange>> = BTreeMap::new();
             let mut unknown = None;
             if record.is_some() {
                 let checks = stream::iter(&release.objects)
@@ -406,8 +410,8 @@ impl Observer<'_> {
             return (key, Rendered::Unknown(why.clone()));
         }
         let gone = || {
-            Rendered::Drifted(vec![FieldDiff {
-                path: String::new(),
+            Rendered::Drifted(vec![FieldChange {
+                path: FieldPath::default(),
                 old: None,
                 new: Some("(the whole object)".into()),
             }])
@@ -416,11 +420,13 @@ impl Observer<'_> {
             return (key, gone());
         };
         let content = Digest::of_json(manifest);
+        let ignored = rules_for(&self.desired.policy.ignore, id);
         let entry = meta.managers.iter().find(|entry| entry.manager == HELM_MANAGER && entry.subresource.is_empty());
         let now = |entry: &crate::cluster::ManagerEntry| Remembered {
             uid: meta.uid.clone(),
             entry: entry.fingerprint(),
             values: Some(content.clone()),
+            left: left_by(&ignored),
         };
         if let Some(entry) = entry
             && self.memory.objects.get(&format!("helm {key}")) == Some(&now(entry))
@@ -433,15 +439,18 @@ impl Observer<'_> {
             manifest: manifest.clone(),
             manager: HELM_MANAGER,
             seen: Some(meta),
-            ignore: rules_for(&self.desired.policy.ignore, id),
+            ignore: ignored.iter().map(|rule| &rule.path).collect(),
             premature: None,
         };
         let outcome = match decide(cluster, marks, question).await.0 {
             ObjectState::Present(_, Verdict::Same) => match entry {
                 Some(entry) => Rendered::Same(now(entry)),
-                None => {
-                    Rendered::Same(Remembered { uid: meta.uid.clone(), entry: Digest(String::new()), values: None })
-                }
+                None => Rendered::Same(Remembered {
+                    uid: meta.uid.clone(),
+                    entry: Digest(String::new()),
+                    values: None,
+                    left: None,
+                }),
             },
             ObjectState::Present(_, Verdict::Differs { diff, .. } | Verdict::Immutable { diff, .. })
                 if diff.is_empty() =>
@@ -449,9 +458,12 @@ impl Observer<'_> {
                 match entry {
                     // Only ownership would change (Helm 3 records an Update, not an Apply): the content is what was rendered.
                     Some(entry) => Rendered::Same(now(entry)),
-                    None => {
-                        Rendered::Same(Remembered { uid: meta.uid.clone(), entry: Digest(String::new()), values: None })
-                    }
+                    None => Rendered::Same(Remembered {
+                        uid: meta.uid.clone(),
+                        entry: Digest(String::new()),
+                        values: None,
+                        left: None,
+                    }),
                 }
             }
             ObjectState::Present(_, Verdict::Differs { diff, .. } | Verdict::Immutable { diff, .. }) => {
@@ -469,7 +481,7 @@ impl Observer<'_> {
 
 enum Rendered {
     Same(Remembered),
-    Drifted(Vec<FieldDiff>),
+    Drifted(Vec<FieldChange>),
     Unknown(Why),
 }
 
@@ -601,6 +613,12 @@ pub(crate) fn rules_for<'a>(rules: &'a [IgnoreRule], id: &ObjectId) -> Vec<&'a I
                 && rule.name.as_ref().is_none_or(|name| *name == id.name)
         })
         .collect()
+}
+
+/// Digest of the fields that rules leave as they are: what was proven under other rules is not proven.
+pub(crate) fn left_by(rules: &[&IgnoreRule]) -> Option<Digest> {
+    let paths: BTreeSet<&FieldPath> = rules.iter().map(|rule| &rule.path).collect();
+    (!paths.is_empty()).then(|| Digest::of_json(&serde_json::json!(paths)))
 }
 
 /// The origin as it is written on an object: the path in the blueprint. File and line are left out, because a blank line

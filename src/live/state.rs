@@ -3,11 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
-use wbk_provider_api::{FieldDiff, Observed, Why};
+use wbk_provider_api::{Observed, Why};
 
+use super::FieldChange;
 use crate::{
-    cluster::{FieldConflict, Owner},
+    cluster::Owner,
     desired::DesiredObject,
+    field::FieldPath,
     helm::ReleaseSeen,
     id::{Digest, ObjectId, ObjectKey, ReleaseId},
 };
@@ -100,14 +102,14 @@ pub enum Verdict {
     /// It differs; the server's own answers were compared.
     Differs {
         /// Fields that would change; empty where only the ownership of fields would.
-        diff: Vec<FieldDiff>,
+        diff: Vec<FieldChange>,
         /// Fields that other managers hold.
         holders: Vec<Holder>,
     },
     /// It differs in what cannot be changed in place.
     Immutable {
         /// Fields that would change.
-        diff: Vec<FieldDiff>,
+        diff: Vec<FieldChange>,
         /// The server's words.
         words: String,
     },
@@ -118,9 +120,10 @@ pub enum Verdict {
 /// A field of ours that another manager holds, since when.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Holder {
-    /// The conflict as the server states it.
-    #[serde(flatten)]
-    pub conflict: FieldConflict,
+    /// The other manager, `kubectl-edit`.
+    pub manager: String,
+    /// The field, as that manager holds it.
+    pub field: FieldPath,
     /// The subresource it wrote through (`scale`), or empty.
     #[serde(skip_serializing_if = "String::is_empty", default)]
     pub subresource: String,
@@ -150,7 +153,7 @@ pub enum ReleaseState {
         /// Digest of what it is made from; `None` for a release that is not desired.
         inputs: Option<Digest>,
         /// Its objects that differ from what it renders, or are missing.
-        drifted: BTreeMap<String, Vec<FieldDiff>>,
+        drifted: BTreeMap<String, Vec<FieldChange>>,
         /// How many objects it renders.
         objects: usize,
     },

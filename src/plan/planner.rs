@@ -11,20 +11,13 @@ pub(crate) use removal::is_made_by_kubernetes;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use serde_json::Value;
-use wbk_provider_api::{Disruption, Operation, OperationAction, ProviderTarget, Seen};
+use wbk_provider_api::Operation;
 
-use super::{
-    Action, Expect, NotPlanned, ObjectStep, Payload, Phase, Plan, ReleaseAction, ReleaseStep, Step, StepId, Target,
-    WhyNot,
-    order::{Index, is_builtin, makes_pods, removal_wave},
-};
+use super::{Action, NotPlanned, Phase, Plan, Step, StepId, Target, WhyNot};
 use crate::{
-    cluster::Owner,
-    desired::{ConflictChoice, Desired, DesiredObject, IgnoreRule},
-    helm::{ReleaseChange, ReleaseSeen, ReleaseStatus, release_change},
-    id::{GroupKind, ObjectId, ObjectKey},
-    live::{Birth, ClusterState, Extra, Found, Holder, Live, ObjectState, ReleaseState, Verdict, origin, rules_for},
+    desired::{ConflictChoice, Desired},
+    id::{GroupKind, ObjectId},
+    live::{ClusterState, Live, ReleaseState},
 };
 
 /// What the user decided beyond the blueprint.

@@ -9,6 +9,7 @@ use wbk_provider_api::{Disruption, FieldDiff, Operation, Wanted};
 
 use crate::{
     desired::{DesiredRelease, IgnoreRule, SecretSlot},
+    field::FieldPath,
     helm::Repair,
     id::{Digest, GroupKind, ObjectId, ReleaseId},
     live::{Holder, World},
@@ -155,9 +156,12 @@ pub struct ObjectStep {
     pub adopted: bool,
     /// Whether fields of other managers are taken.
     pub take: bool,
-    /// Fields that are left to others: their live value is kept.
+    /// Ignore rules of the policy: the live value of these fields is kept.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub keep: Vec<IgnoreRule>,
+    /// Fields that are left to the managers that hold them.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub yielded: Vec<FieldPath>,
 }
 
 /// What a step does with a release.

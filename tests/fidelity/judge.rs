@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 use wbk_infra::drift::{DriftItem, DriftKind};
-use wbk_infra::live::{FieldPath, field_paths};
+use wbk_infra::field::{FieldPath, field_paths};
 use wbk_infra::plan::{Action, NotPlanned, Step, WhyNot};
 
 use super::interference::Known;

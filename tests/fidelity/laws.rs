@@ -5,7 +5,7 @@ use std::time::Duration;
 use http::Method;
 use serde_json::{Value, json};
 use wbk_infra::cluster::Cluster;
-use wbk_infra::desired::{ConflictChoice, DesiredObject};
+use wbk_infra::desired::{ConflictChoice, DesiredObject, IgnoreRule};
 use wbk_infra::plan::{Action, Plan, PlanOptions, WhyNot, plan};
 
 use super::objects::desired;
@@ -123,6 +123,147 @@ async fn a_field_that_another_holds_is_named_and_each_choice_does_what_it_says()
     applied(&mut world, &choice(ConflictChoice::Take)).await;
     let body = send(&world, Method::GET, &path, JSON, Value::Null).await;
     assert_eq!(value(&body).as_deref(), Some("newer"), "taken");
+}
+
+const STRATEGIC: &str = "application/strategic-merge-patch+json";
+
+/// A CronJob that never runs, with a field of every shape that somebody else may take.
+fn job(space: &str, said: &str, schedule: &str) -> DesiredObject {
+    let container = json!({"name": "main", "image": said, "env": [{"name": "WHO", "value": said}],
+        "ports": [{"containerPort": 80, "name": said}], "args": [said]});
+    let side = json!({"name": "side", "image": "side"});
+    let labels = json!({"example.com/team.name": said, "plain": said});
+    let manifest = json!({"apiVersion": "batch/v1", "kind": "CronJob", "metadata": {"name": "j", "namespace": space, "labels": labels},
+        "spec": {"suspend": true, "schedule": schedule, "jobTemplate": {"spec": {"template": {"spec":
+            {"restartPolicy": "Never", "containers": [side, container]}}}}}});
+    desired(manifest, "objects")
+}
+
+/// Who says what, in every field that may be taken.
+fn said(body: &Value) -> Vec<&str> {
+    let containers = body["spec"]["jobTemplate"]["spec"]["template"]["spec"]["containers"].as_array().expect("a list");
+    let main = containers.iter().find(|container| container["name"] == "main").expect("the container");
+    let labels = &body["metadata"]["labels"];
+    [
+        &labels["example.com/team.name"],
+        &labels["plain"],
+        &main["image"],
+        &main["env"][0]["value"],
+        &main["ports"][0]["name"],
+        &main["args"][0],
+    ]
+    .map(|value| value.as_str().expect("a text"))
+    .to_vec()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn list_items_and_dotted_keys_are_left_to_others_as_plain_fields_are() {
+    let space = "law-yield";
+    let mut world = World::new(space, vec![namespace(space), job(space, "mine", "0 0 1 1 *")]).await;
+    applied(&mut world, &PlanOptions::default()).await;
+    let path = format!("/apis/batch/v1/namespaces/{space}/cronjobs/j");
+    let rival = |who: &str| {
+        json!({"metadata": {"labels": {"example.com/team.name": who, "plain": who}}, "spec": {"jobTemplate": {"spec": {"template":
+            {"spec": {"containers": [{"name": "main", "image": who, "env": [{"name": "WHO", "value": who}],
+                "ports": [{"containerPort": 80, "name": who}], "args": [who]}]}}}}}})
+    };
+    let theirs = format!("{path}?fieldManager=rival");
+    send(&world, Method::PATCH, &theirs, STRATEGIC, rival("theirs")).await;
+    let choice = |conflicts| PlanOptions { conflicts: Some(conflicts), ..PlanOptions::default() };
+
+    // Nothing but what they hold differs: there is nothing to do.
+    let (made, ..) = world.plan(&choice(ConflictChoice::Yield)).await;
+    assert!(made.is_empty() && made.not_planned.is_empty(), "{:#?} {:#?}", made.steps, made.not_planned);
+    // Without that choice it is told field by field, in words that read back.
+    let (made, ..) = world.plan(&choice(ConflictChoice::Stop)).await;
+    let containers = "spec.jobTemplate.spec.template.spec.containers[name=main]";
+    for field in [
+        "metadata.labels[example.com/team.name]".to_owned(),
+        format!("{containers}.image"),
+        format!("{containers}.env[name=WHO].value"),
+        format!("{containers}.ports[containerPort=80,protocol=TCP].name"),
+        format!("{containers}.args"),
+    ] {
+        let told = &made.not_planned[0].reason;
+        assert!(told.contains(&format!("rival holds {field} since")), "{field}: {told}");
+    }
+
+    // The blueprint moves on: what is theirs stays theirs, the rest arrives, and then nothing is left to do.
+    world.desired.objects.retain(|object| object.id.gvk.kind == "Namespace");
+    world.desired.objects.push(job(space, "newer", "0 0 2 1 *"));
+    let made = applied(&mut world, &choice(ConflictChoice::Yield)).await;
+    assert_eq!(made, ["update CronJob.batch law-yield/j"]);
+    let body = send(&world, Method::GET, &path, JSON, Value::Null).await;
+    assert_eq!((said(&body), &body["spec"]["schedule"]), (vec!["theirs"; 6], &json!("0 0 2 1 *")));
+    assert_eq!(
+        body["spec"]["jobTemplate"]["spec"]["template"]["spec"]["containers"][0]["name"], "side",
+        "no item is lost"
+    );
+    // They change it again: it is none of our business.
+    send(&world, Method::PATCH, &theirs, STRATEGIC, rival("later")).await;
+    let (made, ..) = world.plan(&choice(ConflictChoice::Yield)).await;
+    assert!(made.is_empty() && made.not_planned.is_empty(), "{:#?} {:#?}", made.steps, made.not_planned);
+
+    // Another decision is not hidden by what was remembered of this one.
+    let made = applied(&mut world, &choice(ConflictChoice::Take)).await;
+    assert_eq!(made, ["update CronJob.batch law-yield/j"]);
+    let body = send(&world, Method::GET, &path, JSON, Value::Null).await;
+    assert_eq!(said(&body), ["newer"; 6]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_ignored_field_is_left_as_it_is_whoever_holds_it_until_the_rule_ends() {
+    let space = "law-ignore";
+    let mut world = World::new(space, vec![namespace(space), job(space, "mine", "0 0 1 1 *")]).await;
+    let containers = "spec.jobTemplate.spec.template.spec.containers[name=main]";
+    let paths = [
+        "metadata.labels[example.com/team.name]".to_owned(),
+        "/metadata/labels/plain".to_owned(),
+        format!("{containers}.image"),
+        format!("{containers}.env[name=WHO]"),
+        format!("{containers}.ports[containerPort=80].name"),
+        format!("{containers}.args[0]"),
+    ];
+    let rules: Vec<IgnoreRule> = paths
+        .iter()
+        .map(|path| IgnoreRule {
+            kind: "CronJob".into(),
+            namespace: None,
+            name: Some("j".into()),
+            path: path.parse().expect("a path"),
+            reason: "a test".into(),
+            until: None,
+        })
+        .collect();
+    world.desired.policy.ignore = rules;
+    // What is made has the blueprint's values.
+    applied(&mut world, &PlanOptions::default()).await;
+    let path = format!("/apis/batch/v1/namespaces/{space}/cronjobs/j");
+    let body = send(&world, Method::GET, &path, JSON, Value::Null).await;
+    assert_eq!(said(&body), ["mine"; 6]);
+    for (who, manager) in [("theirs", "rival"), ("ours", "wbk-infra")] {
+        let patch = json!({"metadata": {"labels": {"example.com/team.name": who, "plain": who}}, "spec": {"jobTemplate": {"spec": {"template":
+            {"spec": {"containers": [{"name": "main", "image": who, "env": [{"name": "WHO", "value": who}],
+                "ports": [{"containerPort": 80, "name": who}], "args": [who]}]}}}}}});
+        send(&world, Method::PATCH, &format!("{path}?fieldManager={manager}"), STRATEGIC, patch).await;
+        let (made, sight, _) = world.plan(&PlanOptions::default()).await;
+        assert!(made.is_empty() && made.not_planned.is_empty(), "{:#?} {:#?}", made.steps, made.not_planned);
+        let moved = world.drift(&sight).await;
+        assert!(moved.items.is_empty(), "{:#?}", moved.items);
+    }
+    // A change beside them takes nothing back.
+    world.desired.objects.retain(|object| object.id.gvk.kind == "Namespace");
+    world.desired.objects.push(job(space, "newer", "0 0 2 1 *"));
+    applied(&mut world, &PlanOptions::default()).await;
+    let body = send(&world, Method::GET, &path, JSON, Value::Null).await;
+    assert_eq!((said(&body), &body["spec"]["schedule"]), (vec!["ours"; 6], &json!("0 0 2 1 *")));
+    // The rules end, and what was remembered under them does not hide what they hid.
+    world.desired.policy.ignore.clear();
+    let made =
+        applied(&mut world, &PlanOptions { conflicts: Some(ConflictChoice::Take), ..PlanOptions::default() }).await;
+    assert_eq!(made, ["update CronJob.batch law-ignore/j"]);
+    let body = send(&world, Method::GET, &path, JSON, Value::Null).await;
+    assert_eq!(said(&body), ["newer"; 6]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -96,11 +96,7 @@ pub fn plan_json(plan: &Plan, simulated: bool) -> PlanReport {
                 holders: step
                     .holders
                     .iter()
-                    .map(|holder| {
-                        format!("{} {} {}", holder.conflict.manager, holder.conflict.field, holder.time)
-                            .trim_end()
-                            .to_owned()
-                    })
+                    .map(|holder| format!("{} {} {}", holder.manager, holder.field, holder.time).trim_end().to_owned())
                     .collect(),
                 estimated: step.estimated.clone(),
                 at: step.at.clone(),

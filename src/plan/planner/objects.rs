@@ -1,9 +1,22 @@
 //! Objects: made, changed, adopted, replaced, or left alone, and in which order.
 
+use std::collections::{BTreeMap, BTreeSet};
+
+use wbk_provider_api::Disruption;
+
 use super::{
-    conflicts::{describe, keep_rule, same_field, yields},
-    removal::is_made_by_kubernetes,
-    *,
+    Draft, OBJECT_DEADLINE, WORKLOAD_DEADLINE, conflicts::Settlement, is_data, removal::is_made_by_kubernetes, step_id,
+};
+use crate::{
+    cluster::Owner,
+    desired::{ConflictChoice, Desired, DesiredObject},
+    field::FieldPath,
+    id::{GroupKind, ObjectId, ObjectKey},
+    live::{Birth, FieldChange, Found, ObjectState, Verdict, origin, rules_for},
+    plan::{
+        Action, Expect, NotPlanned, ObjectStep, Payload, Phase, Step, StepId, Target, WhyNot,
+        order::{Index, makes_pods},
+    },
 };
 
 impl Draft<'_> {
@@ -125,44 +138,38 @@ impl Draft<'_> {
             Verdict::Differs { diff, holders } => {
                 let choice = self.options.conflicts.unwrap_or(self.desired.policy.conflicts);
                 let was_ours = found.applied_digest.as_deref() == Some(object.digest().0.as_str());
-                let (kept, taken): (Vec<&Holder>, Vec<&Holder>) =
-                    holders.iter().partition(|holder| yields(choice, holder, adopting));
+                let settled = Settlement::of(holders, choice, adopting);
                 let stops = match choice {
-                    ConflictChoice::Stop => !taken.is_empty(),
-                    ConflictChoice::Mend => !taken.is_empty() && !was_ours && !adopting,
+                    ConflictChoice::Stop => !settled.taken.is_empty(),
+                    ConflictChoice::Mend => !settled.taken.is_empty() && !was_ours && !adopting,
                     ConflictChoice::Take | ConflictChoice::Yield => false,
                 };
                 if stops {
-                    let held = taken.iter().map(|holder| describe(holder)).collect::<Vec<_>>().join("; ");
-                    let reason = format!("others hold fields that it sets: {held}");
+                    let reason = format!("others hold fields that it sets: {}", settled.rivals());
                     let hint = "decide: --conflicts take, --conflicts yield, or an ignore rule in policy".to_owned();
                     return self.skip(WhyNot::Blocked, &object.id, reason, Some(hint));
                 }
-                let keep: Vec<IgnoreRule> = kept.iter().map(|holder| keep_rule(object, holder)).collect();
-                let diff: Vec<_> = diff
-                    .iter()
-                    .filter(|field| !kept.iter().any(|holder| same_field(&field.path, &holder.conflict.field)))
-                    .cloned()
-                    .collect();
-                if diff.is_empty() && taken.is_empty() && !kept.is_empty() {
+                let diff: Vec<&FieldChange> = diff.iter().filter(|field| !settled.leaves(field)).collect();
+                if diff.is_empty() && settled.taken.is_empty() && !settled.yielded.is_empty() {
                     self.unchanged += 1;
                     return;
                 }
-                let reason = self.reason(object, found, &taken, diff.is_empty(), adopting);
+                let reason = self.reason(object, found, &settled, diff.is_empty(), adopting);
                 let action = if adopting { Action::Adopt } else { Action::Update };
                 let mut step = self.object_step(object, action, reason, expect());
-                step.disruption =
-                    if makes_pods(&object.id) && diff.iter().any(|field| field.path.starts_with("spec.template")) {
-                        Disruption::Rolling
-                    } else {
-                        Disruption::None
-                    };
-                step.diff = diff;
+                let template = FieldPath::fields(["spec", "template"]);
+                step.disruption = if makes_pods(&object.id) && diff.iter().any(|field| field.path.is_within(&template))
+                {
+                    Disruption::Rolling
+                } else {
+                    Disruption::None
+                };
+                step.diff = diff.into_iter().map(FieldChange::told).collect();
                 step.holders = holders.clone();
                 if let Payload::Object(payload) = &mut step.payload {
                     payload.adopted = adopting || found.adopted;
-                    payload.take = !taken.is_empty();
-                    payload.keep.extend(keep);
+                    payload.take = !settled.taken.is_empty();
+                    payload.yielded = settled.left();
                 }
                 self.add(step);
             }
@@ -186,7 +193,7 @@ impl Draft<'_> {
                 } else {
                     Disruption::None
                 };
-                step.diff = diff.clone();
+                step.diff = diff.iter().map(FieldChange::told).collect();
                 if let Payload::Object(payload) = &mut step.payload {
                     payload.take = true;
                 }
@@ -220,11 +227,12 @@ impl Draft<'_> {
         &self,
         object: &DesiredObject,
         found: &Found,
-        taken: &[&Holder],
+        settled: &Settlement<'_>,
         ownership_only: bool,
         adopting: bool,
     ) -> String {
-        let changed_by = || taken.iter().map(|holder| describe(holder)).collect::<Vec<_>>().join("; ");
+        let taken = &settled.taken;
+        let changed_by = || settled.rivals();
         if adopting {
             "it was somebody else's and becomes ours".into()
         } else if ownership_only && taken.is_empty() {
@@ -266,6 +274,7 @@ impl Draft<'_> {
                 adopted: false,
                 take: false,
                 keep: rules_for(&self.desired.policy.ignore, &object.id).into_iter().cloned().collect(),
+                yielded: Vec::new(),
             })),
             target,
         }

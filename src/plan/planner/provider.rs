@@ -1,6 +1,11 @@
 //! The provider's part: the cluster and its node pools.
 
-use super::*;
+use std::collections::BTreeSet;
+
+use wbk_provider_api::{Disruption, Operation, OperationAction, ProviderTarget, Seen};
+
+use super::{Draft, step_id};
+use crate::plan::{Action, Expect, Payload, Phase, Step, StepId, Target, WhyNot};
 
 impl Draft<'_> {
     pub(super) fn provider(&mut self, operations: &[Operation]) {

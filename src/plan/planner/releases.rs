@@ -1,7 +1,19 @@
 //! Helm releases: installed, upgraded, repaired, removed.
 
-use super::{objects::kinds_brought, *};
-use crate::helm::Repair;
+use std::collections::BTreeSet;
+
+use wbk_provider_api::{Disruption, FieldDiff};
+
+use super::{Draft, WORKLOAD_DEADLINE, objects::kinds_brought, step_id};
+use crate::{
+    helm::{ReleaseChange, ReleaseSeen, ReleaseStatus, Repair, release_change},
+    id::ReleaseId,
+    live::ReleaseState,
+    plan::{
+        Action, Expect, Payload, Phase, ReleaseAction, ReleaseStep, Step, StepId, Target, WhyNot,
+        order::{is_builtin, makes_pods},
+    },
+};
 
 impl Draft<'_> {
     pub(super) fn releases(&mut self) {
@@ -53,9 +65,9 @@ impl Draft<'_> {
             let diff = drifted
                 .iter()
                 .flat_map(|(object, fields)| {
-                    fields.iter().map(move |field| wbk_provider_api::FieldDiff {
-                        path: if field.path.is_empty() { object.clone() } else { format!("{object}: {}", field.path) },
-                        ..field.clone()
+                    fields.iter().map(move |field| FieldDiff {
+                        path: if field.path.is_root() { object.clone() } else { format!("{object}: {}", field.path) },
+                        ..field.told()
                     })
                 })
                 .collect();
@@ -176,7 +188,7 @@ impl Draft<'_> {
         true
     }
 
-    pub(super) fn uninstall(&mut self, id: &crate::id::ReleaseId, record: &ReleaseSeen, reason: &str) {
+    pub(super) fn uninstall(&mut self, id: &ReleaseId, record: &ReleaseSeen, reason: &str) {
         if record.status == ReleaseStatus::Uninstalled {
             return;
         }

@@ -1,7 +1,21 @@
 //! What goes: objects that the blueprint no longer names, or all of them; what is kept, and in which order the rest goes.
 
-use super::*;
-use crate::desired::DesiredRelease;
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::Value;
+use wbk_provider_api::Disruption;
+
+use super::{Draft, REMOVAL_DEADLINE, is_data, step_id};
+use crate::{
+    cluster::Owner,
+    desired::{DesiredObject, DesiredRelease},
+    id::ObjectId,
+    live::{ClusterState, Extra, Found, ObjectState, ReleaseState},
+    plan::{
+        Action, Expect, ObjectStep, Payload, Phase, Step, StepId, Target, WhyNot,
+        order::{makes_pods, removal_wave},
+    },
+};
 
 /// Releases go when workloads go.
 const RELEASE_WAVE: u8 = 2;
@@ -84,6 +98,7 @@ impl Draft<'_> {
                 adopted: found.adopted,
                 take: false,
                 keep: Vec::new(),
+                yielded: Vec::new(),
             })),
             target,
         });
