@@ -12,10 +12,11 @@ pub(crate) fn map<T: Sync, R: Send>(
 ) -> Vec<R> {
     let total: usize = items.iter().map(&weight).sum();
     let processors = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    let parts = split(items, weight, total, processors.min(total / WORTH_A_THREAD + 1));
-    if parts.len() < 2 {
+    let parts = processors.min(total / WORTH_A_THREAD + 1);
+    if parts < 2 {
         return items.iter().map(answer).collect();
     }
+    let parts = split(items, weight, total, parts);
     let answer = &answer;
     std::thread::scope(|scope| {
         let running: Vec<_> =
@@ -44,6 +45,13 @@ fn split<T>(items: &[T], weight: impl Fn(&T) -> usize, total: usize, parts: usiz
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_weighs_nothing_is_done_here() {
+        let here = std::thread::current().id();
+        let items = [0; 3];
+        assert_eq!(map(&items, |_| 0, |_| std::thread::current().id()), [here; 3]);
+    }
 
     #[test]
     fn answers_come_in_order_and_each_once_however_heavy_the_items_are() {

@@ -1,7 +1,8 @@
 //! Overlays, explanations and robustness of the blueprint language, through the public interface.
 
 use proptest::prelude::*;
-use wbk_infra::blueprint::{DiskFiles, ExplainError, Loaded, MemoryFiles, Source, ValueSource, load};
+use wbk_infra::blueprint::{CachedFiles, DiskFiles, ExplainError, Loaded, MemoryFiles, Source, ValueSource, load};
+use wbk_infra::desired::Desired;
 
 const BASE: &str = r#"apiVersion: wbk-infra/v1
 kind: Platform
@@ -200,5 +201,41 @@ proptest! {
                 prop_assert!(!problems.to_string().contains("bug of wbk-infra"), "{}", problems);
             }
         }
+    }
+}
+
+/// Files on disk beside a cache: what a plan reads of them, and reads again from memory.
+#[test]
+fn a_manifest_that_did_not_change_is_not_read_again_and_is_the_same() {
+    let folder = tempfile::tempdir().unwrap();
+    let manifest = |name: &str| {
+        format!(
+            "---\napiVersion: v1\nkind: ConfigMap\nmetadata: {{name: {name}, namespace: default}}\ndata: {{a: \"{}\"}}\n",
+            "x".repeat(400)
+        )
+    };
+    let text: String = (0..100).map(|at| manifest(&format!("c{at}"))).collect();
+    let path = folder.path().join("all.yaml");
+    std::fs::write(&path, &text).unwrap();
+    let blueprint = format!(
+        "apiVersion: wbk-infra/v1\nkind: Platform\nmetadata: {{name: p}}\ncluster: {{provider: existing}}\nobjects: [{}]\n",
+        path.display()
+    );
+    let loaded = load(&[Source { name: "b.yaml".into(), text: blueprint }]).unwrap();
+    let files = CachedFiles { cache: folder.path().join("cache/known") };
+    let first = loaded.resolve(&files, today()).unwrap();
+    assert!(files.cache.exists());
+    let again = loaded.resolve(&files, today()).unwrap();
+    let digests = |desired: &Desired| desired.objects.iter().map(|object| object.digest()).collect::<Vec<_>>();
+    assert_eq!(digests(&again), digests(&first));
+    assert_eq!(again, first, "bodies are read when they are looked into");
+    assert_eq!(loaded.resolve(&DiskFiles, today()).unwrap(), first);
+    // No content is in the cache.
+    assert!(!std::fs::read_to_string(&files.cache).unwrap().contains("xxx"));
+    // Another text is read, whatever is remembered; a problem in it is told, and told again.
+    std::fs::write(&path, text.replace("name: c7,", "name: C7,")).unwrap();
+    for _ in 0..2 {
+        let problems = loaded.resolve(&files, today()).unwrap_err();
+        assert!(problems.to_string().contains("`C7` cannot be the name"), "{problems}");
     }
 }

@@ -101,7 +101,12 @@ fn desired(shape: &Shape, policy: &Policy) -> Desired {
             let id = id_of(&manifest);
             let slot = SecretSlot { key: "token".into(), from: SecretReference::Env("CANARY".into()) };
             let secrets = if id.gvk.kind == "Secret" { vec![slot] } else { Vec::new() };
-            Some(DesiredObject { id, manifest, secrets, origin: Origin { path: format!("objects[{at}]"), at: None } })
+            Some(DesiredObject {
+                id,
+                manifest: manifest.into(),
+                secrets,
+                origin: Origin { path: format!("objects[{at}]"), at: None },
+            })
         })
         .collect();
     objects.sort_by(|one, other| one.id.cmp(&other.id));

@@ -94,9 +94,14 @@ fn a_saved_plan_is_exact_bound_to_its_world_and_applied_once() {
     assert!(report["verification"].is_object(), "{report:#}");
     assert_eq!(report["remaining"], Value::Null);
 
-    // An object that the plan would create appeared meanwhile; one that it would change was deleted.
-    let both = changed.replace("data: {a: \"20\"}", "data: {a: \"21\"}")
-        + "---\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: three, namespace: team}\ndata: {a: \"3\"}\n";
+    // An object that the plan would create appeared meanwhile, among many that one LIST looks for; one that it would change
+    // was deleted.
+    let new: String = ["three", "four", "five", "six", "seven"]
+        .map(|name| {
+            format!("---\napiVersion: v1\nkind: ConfigMap\nmetadata: {{name: {name}, namespace: team}}\ndata: {{a: \"3\"}}\n")
+        })
+        .concat();
+    let both = changed.replace("data: {a: \"20\"}", "data: {a: \"21\"}") + &new;
     home.write("manifests/all.yaml", &both);
     saved("fourth.plan");
     kubectl(&home, &["-n", "team", "create", "configmap", "three", "--from-literal=a=theirs"]);
@@ -107,7 +112,7 @@ fn a_saved_plan_is_exact_bound_to_its_world_and_applied_once() {
         "{}",
         moved.stderr
     );
-    assert_eq!(config_map(&home, "three"), "theirs");
+    assert_eq!((config_map(&home, "three"), config_map(&home, "four")), ("theirs".into(), "3".into()));
 
     // Another cluster behind the same name.
     kubectl(&home, &["-n", "team", "delete", "configmap", "three"]);

@@ -28,13 +28,14 @@ struct Options {
     #[arg(long, value_delimiter = ',', default_value = "plan,latency,apply,small")]
     race: Vec<String>,
     /// Numbers of objects of the race `plan`.
-    #[arg(long, value_delimiter = ',', default_value = "600,2000")]
+    #[arg(long, value_delimiter = ',', default_value = "2000,600")]
     objects: Vec<usize>,
     /// Counted runs of each contender, after one that is not.
     #[arg(long, default_value_t = 9)]
     runs: usize,
-    /// Counted runs of kubectl and kapp, which take seconds each.
-    #[arg(long, default_value_t = 3)]
+    /// Counted runs of kubectl and kapp, which take many seconds each, and of cold applies. kubectl and kapp race with most
+    /// objects only.
+    #[arg(long, default_value_t = 1)]
     slow_runs: usize,
     /// kubectl; without it that race is left out.
     #[arg(long)]
@@ -71,15 +72,17 @@ fn main() -> Result<()> {
         _ => {}
     }
     let options = Options::parse();
+    let mut targets = Targets::default();
     for race in &options.race {
         match race.as_str() {
-            "plan" => options.objects.iter().try_for_each(|count| plan(&options, *count))?,
-            "latency" => latency(&options, &runtime)?,
-            "apply" => apply(&options)?,
-            "small" => small(&options)?,
+            "plan" => options.objects.iter().try_for_each(|count| plan(&options, *count, &mut targets))?,
+            "latency" => latency(&options, &runtime, &mut targets)?,
+            "apply" => apply(&options, &mut targets)?,
+            "small" => small(&options, &mut targets)?,
             other => anyhow::bail!("there is no race {other}"),
         }
     }
+    targets.print();
     Ok(())
 }
 
@@ -122,7 +125,9 @@ impl<'a> Race<'a> {
         let mut all: BTreeMap<&str, Samples> = BTreeMap::new();
         let rounds = self.contenders.iter().map(|(_, _, runs)| *runs).max().unwrap_or(0);
         for round in 0..=rounds {
-            for (name, command, _) in self.contenders.iter().filter(|(_, _, runs)| round <= *runs) {
+            // What takes many seconds a run is not warmed up.
+            let runs_in = |runs: usize| round <= runs && (round > 0 || runs == rounds);
+            for (name, command, _) in self.contenders.iter().filter(|(_, _, runs)| runs_in(*runs)) {
                 let sample = run(command, &[0], &self.report)?;
                 if round > 0 {
                     all.entry(name).or_default().0.push(sample);
@@ -149,8 +154,29 @@ impl<'a> Race<'a> {
     }
 }
 
+/// What the tool has to keep to, and what was measured.
+#[derive(Default)]
+struct Targets(Vec<(String, f64, String, bool)>);
+
+impl Targets {
+    fn at_most(&mut self, what: String, measured: f64, limit: f64) {
+        self.0.push((what, measured, format!("at most {limit}"), measured <= limit));
+    }
+
+    fn at_least(&mut self, what: String, measured: f64, limit: f64) {
+        self.0.push((what, measured, format!("at least {limit}"), measured >= limit));
+    }
+
+    fn print(&self) {
+        println!("\n### Targets\n\n| what | measured | target | |\n|---|---|---|---|");
+        for (what, measured, target, met) in &self.0 {
+            println!("| {what} | {measured:.2} | {target} | {} |", if *met { "met" } else { "not met" });
+        }
+    }
+}
+
 /// A plan that finds nothing to do.
-fn plan(options: &Options, count: usize) -> Result<()> {
+fn plan(options: &Options, count: usize, targets: &mut Targets) -> Result<()> {
     let plane = ControlPlane::start()?;
     let blueprint = write_blueprint(&plane, count, "ours", &plane.kubeconfig)?;
     finish(plane.product(&["apply", "--yes", "--no-verify"]).arg(&blueprint))?;
@@ -172,7 +198,8 @@ fn plan(options: &Options, count: usize) -> Result<()> {
     race.add("wbk-infra plan", options.runs, ours);
     race.add("bare LISTs, full JSON", options.runs, bare(&["lists", "json", &kubeconfig, "ours", selector])?);
     race.add("bare LISTs, metadata", options.runs, bare(&["lists", "metadata", &kubeconfig, "ours", selector])?);
-    if let Some(kubectl) = &options.kubectl {
+    let most = options.objects.iter().max() == Some(&count);
+    if let Some(kubectl) = options.kubectl.as_ref().filter(|_| most) {
         let folder = plane.folder().join("ours");
         let diff = |files: &str, more: &[&str]| {
             let mut command = Command::new(kubectl);
@@ -187,7 +214,7 @@ fn plan(options: &Options, count: usize) -> Result<()> {
             diff("one", &["--concurrency=32"]),
         );
     }
-    if let Some(kapp) = &options.kapp {
+    if let Some(kapp) = options.kapp.as_ref().filter(|_| most) {
         // kapp wants objects of its own.
         let folder = plane.folder().join("kapp");
         objects::write(&folder, &objects::make(count, "kapp"))?;
@@ -200,13 +227,31 @@ fn plan(options: &Options, count: usize) -> Result<()> {
         finish(&mut deploy(&["--wait=false"])).context("let kapp make its objects")?;
         race.add("kapp deploy --diff-run", options.slow_runs, deploy(&["--diff-run"]));
     }
-    race.table(&format!("No-op plan of {count} objects of 25 kinds"), &race.run()?);
+    let samples = race.run()?;
+    race.table(&format!("No-op plan of {count} objects of 25 kinds"), &samples);
+    #[expect(clippy::cast_precision_loss, reason = "dozens of requests")]
+    targets.at_most(format!("requests of a no-op plan of {count}"), requests.len() as f64, 27.0);
+    let ours = samples.get("wbk-infra plan").context("the plan ran")?;
+    targets.at_most(format!("memory of a no-op plan of {count}, MB"), ours.of(|it| it.memory).most, 100.0);
+    let beside = |name: &str| samples.get(name).map(|other| ours.times(other));
+    for (name, limit) in [("bare LISTs, full JSON", 1.0), ("bare LISTs, metadata", 1.5)] {
+        let ratio = beside(name).context("the LISTs ran")?;
+        targets.at_most(format!("no-op plan of {count}, times {name}"), ratio, limit);
+    }
+    let walls = ours.of(|it| it.wall).median;
+    for (name, limit) in [("kubectl diff --server-side", 100.0), ("kapp deploy --diff-run", 50.0)] {
+        if let Some(other) = samples.get(name) {
+            let ratio = other.of(|it| it.wall).median / walls;
+            targets.at_least(format!("{name} of {count}, times the plan"), ratio, limit);
+        }
+    }
     Ok(())
 }
 
 /// The same over a line of 20 ms.
-fn latency(options: &Options, runtime: &tokio::runtime::Runtime) -> Result<()> {
-    for count in &options.objects {
+fn latency(options: &Options, runtime: &tokio::runtime::Runtime, targets: &mut Targets) -> Result<()> {
+    // How many objects there are makes no difference to round trips.
+    if let Some(count) = options.objects.iter().min() {
         let plane = ControlPlane::start()?;
         let text = std::fs::read_to_string(&plane.kubeconfig)?;
         let (_, rest) = text.split_once("https://127.0.0.1:").context("the kubeconfig has a server")?;
@@ -235,13 +280,19 @@ fn latency(options: &Options, runtime: &tokio::runtime::Runtime) -> Result<()> {
             options.runs,
             bare(&["lists", "metadata", &far, "ours", selector])?,
         );
-        race.table(&format!("Round trips of 20 ms, {count} objects"), &race.run()?);
+        let samples = race.run()?;
+        race.table(&format!("Round trips of 20 ms, {count} objects"), &samples);
+        let wall = |name: &str| samples.get(name).map(|found| found.of(|it| it.wall).median);
+        let (away, near) = (wall("wbk-infra plan, 20 ms away"), wall("wbk-infra plan, near"));
+        let (away, near) = away.zip(near).context("both plans ran")?;
+        // The proxy answers TCP's own handshake at once: one more on a real line.
+        targets.at_most("round trips of 20 ms of a no-op plan, TCP's too".into(), (away - near) / 20.0 + 1.0, 5.0);
     }
     Ok(())
 }
 
 /// 600 objects that are not there yet.
-fn apply(options: &Options) -> Result<()> {
+fn apply(options: &Options, targets: &mut Targets) -> Result<()> {
     let plane = ControlPlane::start()?;
     let kubeconfig = plane.kubeconfig.display().to_string();
     let report = plane.folder().join("sample.json");
@@ -249,7 +300,8 @@ fn apply(options: &Options) -> Result<()> {
     race.add("wbk-infra apply", 0, plane.product(&[]));
     race.add("bare PATCHes, 48 at once", 0, plane.product(&[]));
     let mut samples: BTreeMap<&str, Samples> = BTreeMap::new();
-    for round in 0..=options.slow_runs {
+    let runs = options.slow_runs.max(3);
+    for round in 0..=runs {
         let prefix = format!("ours{round}");
         let blueprint = write_blueprint(&plane, 600, &prefix, &plane.kubeconfig)?;
         let mut ours = plane.product(&["apply", "--yes", "--no-verify", "--quiet"]);
@@ -271,11 +323,14 @@ fn apply(options: &Options) -> Result<()> {
         }
     }
     race.table("Cold apply of 600 objects, planned before and planned again after", &samples);
+    let (ours, bare) =
+        samples.get("wbk-infra apply").zip(samples.get("bare PATCHes, 48 at once")).context("both ran")?;
+    targets.at_most("cold apply of 600, times bare PATCHes".into(), ours.times(bare), 1.3);
     Ok(())
 }
 
 /// The shipped local platform, and the help.
-fn small(options: &Options) -> Result<()> {
+fn small(options: &Options, targets: &mut Targets) -> Result<()> {
     let plane = ControlPlane::start()?;
     let blueprint = Path::new(env!("CARGO_MANIFEST_DIR")).join("blueprints/local.yaml");
     let mut race = Race::new(&plane);
@@ -288,6 +343,11 @@ fn small(options: &Options) -> Result<()> {
     race.add("wbk-infra --help", options.runs, plane.product(&["--help"]));
     let outcome = race.run();
     finish(&mut plane.product(&["local", "delete", "local", "--yes"]))?;
-    race.table("Small things", &outcome?);
+    let samples = outcome?;
+    race.table("Small things", &samples);
+    for (name, limit) in [("wbk-infra plan blueprints/local.yaml", 300.0), ("wbk-infra --help", 20.0)] {
+        let wall = samples.get(name).context("it ran")?.of(|it| it.wall).median;
+        targets.at_most(format!("{name}, ms"), wall, limit);
+    }
     Ok(())
 }

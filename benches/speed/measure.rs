@@ -68,6 +68,14 @@ pub fn child(arguments: &[String]) -> Result<i32> {
 pub struct Samples(pub Vec<Sample>);
 
 impl Samples {
+    /// How many times as long as another contender it took: the median over the rounds, in each of which both ran, so that a
+    /// change of the machine's speed meets both.
+    pub fn times(&self, other: &Self) -> f64 {
+        let mut ratios: Vec<f64> = self.0.iter().zip(&other.0).map(|(one, other)| one.wall / other.wall).collect();
+        ratios.sort_by(f64::total_cmp);
+        ratios.get(ratios.len() / 2).copied().unwrap_or(f64::NAN)
+    }
+
     /// The median of a figure, with its least and most.
     pub fn of(&self, figure: impl Fn(&Sample) -> f64) -> Figure {
         let mut all: Vec<f64> = self.0.iter().map(figure).collect();

@@ -1,6 +1,9 @@
 //! Files that a blueprint names: read through a trait, so that resolving is a function of its inputs.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::{Path, PathBuf},
+};
 
 /// Reads files and folders. Paths have `/` between their parts and are as [`join`] makes them.
 pub trait Files {
@@ -15,6 +18,14 @@ pub trait Files {
     /// # Errors
     /// It is not there, not readable, or not a folder.
     fn list(&self, folder: &str) -> Result<Vec<FolderEntry>, FileError>;
+
+    /// What was remembered last, where anything was and still is: a cache.
+    fn recall(&self) -> Option<Vec<u8>> {
+        None
+    }
+
+    /// Remembers what reading the files found, if it can.
+    fn remember(&self, _bytes: &[u8]) {}
 }
 
 /// One thing in a folder.
@@ -57,9 +68,48 @@ impl Files for DiskFiles {
             let entry = entry.map_err(|error| in_words(&error))?;
             // A name that is not UTF-8 can't be written in a blueprint either.
             let Ok(name) = entry.file_name().into_string() else { continue };
-            entries.push(FolderEntry { name, is_folder: entry.path().is_dir() });
+            // The entry itself says what it is, unless it is a link.
+            let is_folder = match entry.file_type() {
+                Ok(kind) if !kind.is_symlink() => kind.is_dir(),
+                Ok(_) | Err(_) => entry.path().is_dir(),
+            };
+            entries.push(FolderEntry { name, is_folder });
         }
         Ok(entries)
+    }
+}
+
+/// The files of this machine, and a file for what reading them found.
+#[derive(Debug, Clone)]
+pub struct CachedFiles {
+    /// The file; its folder is made when it is written.
+    pub cache: PathBuf,
+}
+
+impl Files for CachedFiles {
+    fn read(&self, path: &str) -> Result<String, FileError> {
+        DiskFiles.read(path)
+    }
+
+    fn list(&self, folder: &str) -> Result<Vec<FolderEntry>, FileError> {
+        DiskFiles.list(folder)
+    }
+
+    fn recall(&self) -> Option<Vec<u8>> {
+        std::fs::read(&self.cache).ok() // Not there or not readable: nothing is remembered.
+    }
+
+    fn remember(&self, bytes: &[u8]) {
+        let keep = || -> std::io::Result<()> {
+            let folder = self.cache.parent().unwrap_or(Path::new("."));
+            std::fs::create_dir_all(folder)?;
+            let file = tempfile::NamedTempFile::new_in(folder)?;
+            std::fs::write(file.path(), bytes)?;
+            file.persist(&self.cache).map_err(|error| error.error)?;
+            Ok(())
+        };
+        // The reason to lose this result: without a cache the next plan reads the files again, no more.
+        let _ = keep();
     }
 }
 

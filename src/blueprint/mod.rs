@@ -19,12 +19,11 @@ pub mod schema;
 mod yaml;
 
 pub use explain::{ExplainError, Explanation, ValueSource};
-pub use files::{DiskFiles, FileError, Files, FolderEntry, MemoryFiles, join};
+pub use files::{CachedFiles, DiskFiles, FileError, Files, FolderEntry, MemoryFiles, join};
 pub use load::{Ground, Loaded, Source, load, load_on};
 pub use problem::{Position, Problem, Problems, Severity};
 pub use quantity::{Bytes, Cpu, Quantity, Seconds};
 pub use schema::{Blueprint, json_schema};
-pub(crate) use yaml::read_all_manifests;
 pub use yaml::{Content, Entry, Node, read_manifests, read_values, to_yaml};
 
 pub(crate) use files::{expand, is_glob};

@@ -3,11 +3,12 @@
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
+    sync::Arc,
     time::Duration,
 };
 
 use anyhow::Context;
-use wbk_provider_api::{Access, Observed, Operation, Provider, ProviderKind, Seen, Why};
+use wbk_provider_api::{Access, Observed, Operation, Provider, ProviderKind, Seen, Wanted, Why};
 use wbk_provider_rehearsal::RehearsalProvider;
 
 use super::{
@@ -18,10 +19,10 @@ use super::{
     secrets,
 };
 use crate::{
-    blueprint::{DiskFiles, Ground, Loaded, Problems, Source, load_on},
+    blueprint::{CachedFiles, Ground, Loaded, Problems, Source, load_on},
     cluster::{Cluster, Discovery, connect},
     desired::Desired,
-    live::{ClusterState, Memory, Observer, Reach, SecretValues, Sight, World},
+    live::{ClusterState, EarlyLists, Memory, Observer, Reach, SecretValues, Sight, World},
 };
 
 /// Reads and resolves blueprint and overlays.
@@ -29,17 +30,45 @@ use crate::{
 /// # Errors
 /// Every problem of the files at once, with positions.
 pub fn read(files: &[PathBuf], environment: &Environment) -> Result<Desired, Failure> {
+    resolve(&read_only(files, environment)?, files, environment)
+}
+
+/// Reads and resolves blueprint and overlays, while the cluster that they name is already asked for its kinds.
+///
+/// # Errors
+/// Every problem of the files at once, with positions.
+pub fn read_ahead(
+    files: &[PathBuf],
+    environment: &Environment,
+    global: &Global,
+) -> Result<(Desired, HeadStart), Failure> {
     let loaded = read_only(files, environment)?;
-    let mut desired = loaded.resolve(&DiskFiles, today()).map_err(|problems| problems_failure(&problems))?;
+    let wanted = expanded(loaded.wanted(), environment);
+    let head = HeadStart::begin(provider(&wanted, environment, global)?, wanted, global);
+    Ok((resolve(&loaded, files, environment)?, head))
+}
+
+fn resolve(loaded: &Loaded, files: &[PathBuf], environment: &Environment) -> Result<Desired, Failure> {
+    // One cache for each blueprint, by the place of its first file.
+    let place = files.first().and_then(|file| std::path::absolute(file).ok()).unwrap_or_default();
+    let digest = crate::id::Digest::of_bytes(place.as_os_str().as_encoded_bytes());
+    let files = CachedFiles { cache: environment.cache.join("manifests").join(digest.short()) };
+    let mut desired = loaded.resolve(&files, today()).map_err(|problems| problems_failure(&problems))?;
+    desired.wanted = expanded(desired.wanted, environment);
+    Ok(desired)
+}
+
+/// What only this process's environment knows about the cluster.
+fn expanded(mut wanted: Wanted, environment: &Environment) -> Wanted {
     if environment.rehearsal.is_some() {
         // The cluster that is pinned is another one than the one that plays it.
-        desired.wanted.cluster.uid = None;
+        wanted.cluster.uid = None;
     }
     // Whose home `~/` means is known here and nowhere below.
-    if let Some(kubeconfig) = &mut desired.wanted.cluster.kubeconfig {
+    if let Some(kubeconfig) = &mut wanted.cluster.kubeconfig {
         *kubeconfig = environment.expand(kubeconfig);
     }
-    Ok(desired)
+    wanted
 }
 
 /// Reads blueprint and overlays without resolving them.
@@ -84,17 +113,17 @@ pub fn today() -> jiff::civil::Date {
 ///
 /// # Errors
 /// Its machinery is not in this program.
-pub fn provider(desired: &Desired, environment: &Environment, global: &Global) -> Result<Box<dyn Provider>, Failure> {
-    let kind = desired.wanted.cluster.provider;
+pub fn provider(wanted: &Wanted, environment: &Environment, global: &Global) -> Result<Arc<dyn Provider>, Failure> {
+    let kind = wanted.cluster.provider;
     if let Some(rehearsal) = &environment.rehearsal {
         let local = wbk_provider_local::LocalProvider::new(local_settings(environment, global));
-        return Ok(Box::new(RehearsalProvider::new(local, kind, rehearsal)));
+        return Ok(Arc::new(RehearsalProvider::new(local, kind, rehearsal)));
     }
     match kind {
         ProviderKind::Local => {
-            Ok(Box::new(wbk_provider_local::LocalProvider::new(local_settings(environment, global))))
+            Ok(Arc::new(wbk_provider_local::LocalProvider::new(local_settings(environment, global))))
         }
-        ProviderKind::Existing => Ok(Box::new(wbk_provider_existing::ExistingProvider::new(
+        ProviderKind::Existing => Ok(Arc::new(wbk_provider_existing::ExistingProvider::new(
             environment.kubeconfigs(),
             global.context.clone(),
         ))),
@@ -141,7 +170,7 @@ pub enum Purpose {
 /// Everything that was seen.
 pub struct Situation {
     /// The provider.
-    pub provider: Box<dyn Provider>,
+    pub provider: Arc<dyn Provider>,
     /// What it saw is in `sight`; what it would change.
     pub operations: Vec<Operation>,
     /// The connection, where there is one.
@@ -180,6 +209,53 @@ impl Situation {
     }
 }
 
+/// A task that ends when nobody waits for it any more.
+struct Task<T>(tokio::task::JoinHandle<T>);
+
+impl<T> Drop for Task<T> {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+impl<T> Task<T> {
+    async fn outcome(mut self) -> T {
+        match (&mut self.0).await {
+            Ok(outcome) => outcome,
+            // Nothing cancels it while it is waited for: it panicked, and so does this.
+            Err(error) => std::panic::resume_unwind(error.into_panic()),
+        }
+    }
+}
+
+/// What needs no more than the provider's part of a blueprint, and is under way while the rest of it is read: the provider's
+/// own look, and the way to the API server as far as its kinds.
+pub struct HeadStart {
+    provider: Arc<dyn Provider>,
+    observed: Task<Observed>,
+    /// The way is known and nothing was sent yet.
+    way: tokio::sync::oneshot::Receiver<(Access, Cluster)>,
+    connection: Task<Result<Connection, Unreached>>,
+}
+
+impl HeadStart {
+    /// Begins.
+    pub fn begin(provider: Arc<dyn Provider>, wanted: Wanted, global: &Global) -> Self {
+        let (sender, way) = tokio::sync::oneshot::channel();
+        let (from, limits) = (Arc::clone(&provider), (global.parallel, Duration::from_secs(global.request_timeout)));
+        let spec = wanted.clone();
+        let connection = tokio::spawn(async move {
+            let (access, cluster) = find_way(&*from, &spec, limits).await?;
+            // Nobody may be there to hear it.
+            let _ = sender.send((access.clone(), cluster.clone()));
+            discover(access, cluster).await
+        });
+        let from = Arc::clone(&provider);
+        let observed = tokio::spawn(async move { from.observe(&wanted).await });
+        Self { provider, observed: Task(observed), way, connection: Task(connection) }
+    }
+}
+
 /// Looks at the world of a blueprint.
 ///
 /// # Errors
@@ -187,20 +263,30 @@ impl Situation {
 /// reached is no error here: the plan says what could not be seen.
 pub async fn look(
     desired: &Desired,
-    environment: &Environment,
-    global: &Global,
+    (environment, global): (&Environment, &Global),
     purpose: Purpose,
+    head: Option<HeadStart>,
     say: &(dyn Fn(&str) + Sync),
 ) -> Result<Situation, Failure> {
-    let provider = provider(desired, environment, global)?;
+    let head = match head {
+        Some(head) => head,
+        None => HeadStart::begin(provider(&desired.wanted, environment, global)?, desired.wanted.clone(), global),
+    };
+    let HeadStart { provider, observed, way, connection } = head;
     let looker = Looker { desired, environment, global, purpose, say };
-    // The provider looks at its side while the cluster is asked: neither waits for the other.
-    let (observed, through) = futures::join!(provider.observe(&desired.wanted), async {
-        match reach(&*provider, desired, global).await {
-            Ok(connection) => Ok(looker.through(Some(connection), None).await),
-            Err(unreached) => Err(unreached),
-        }
-    });
+    let ahead = match way.await {
+        Ok((access, cluster)) => Ahead {
+            early: EarlyLists::start(&cluster, desired),
+            before: Memory::load(&memory_path(environment, &desired.name, &access)),
+        },
+        // There is no way; why, says the connection.
+        Err(_) => Ahead::default(),
+    };
+    let through = match connection.outcome().await {
+        Ok(connection) => Ok(looker.through(Some(connection), None, ahead).await),
+        Err(unreached) => Err(unreached),
+    };
+    let observed = observed.outcome().await;
     let mut hint = None;
     let cluster_side = match through {
         Ok(cluster_side) => cluster_side?,
@@ -214,7 +300,7 @@ pub async fn look(
                 Seen::Present(_) | Seen::Unknown(_) => Some(unreached),
             };
             hint = unreached.as_ref().and_then(|unreached| unreached.hint.clone());
-            looker.through(None, unreached.map(|unreached| unreached.why)).await?
+            looker.through(None, unreached.map(|unreached| unreached.why), Ahead::default()).await?
         }
     };
     let ClusterSide { connection, charts, values, mut sight, before, memory } = cluster_side;
@@ -240,6 +326,18 @@ struct Looker<'a> {
     say: &'a (dyn Fn(&str) + Sync),
 }
 
+/// What was begun before the server's kinds were known.
+struct Ahead {
+    early: EarlyLists,
+    before: Memory,
+}
+
+impl Default for Ahead {
+    fn default() -> Self {
+        Self { early: EarlyLists::default(), before: Memory::load(Path::new("/nonexistent")) }
+    }
+}
+
 /// All of a [`Situation`] that is not the provider's.
 struct ClusterSide {
     connection: Option<Connection>,
@@ -252,7 +350,12 @@ struct ClusterSide {
 
 impl Looker<'_> {
     /// Looks through a connection; without one, at what its absence means. What the provider saw is left open.
-    async fn through(&self, connection: Option<Connection>, unreachable: Option<Why>) -> Result<ClusterSide, Failure> {
+    async fn through(
+        &self,
+        connection: Option<Connection>,
+        unreachable: Option<Why>,
+        Ahead { early, before }: Ahead,
+    ) -> Result<ClusterSide, Failure> {
         let Self { desired, environment, global, purpose, say } = *self;
         let reached = connection.as_ref().map(|connection| (&connection.cluster, &connection.discovery));
         let values = match purpose {
@@ -267,8 +370,7 @@ impl Looker<'_> {
         };
         let rendered = charts.as_ref().map(|charts| charts.rendered.as_slice()).unwrap_or_default();
         let memory = connection.as_ref().map(|connection| memory_path(environment, &desired.name, &connection.access));
-        let before = Memory::load(memory.as_deref().unwrap_or(Path::new("/nonexistent")));
-        let observer = Observer { desired, releases: rendered, memory: before.clone(), values: &values };
+        let observer = Observer { desired, releases: rendered, memory: before.clone(), values: &values, early };
         let reach = match (&connection, unreachable) {
             (Some(connection), _) => Reach::Cluster {
                 cluster: &connection.cluster,
@@ -357,30 +459,44 @@ pub struct Unreached {
 /// # Errors
 /// Why it cannot be reached, in one line.
 pub async fn reach(provider: &dyn Provider, desired: &Desired, global: &Global) -> Result<Connection, Unreached> {
-    let in_words = |error: &dyn std::error::Error| {
-        let mut text = error.to_string();
-        let mut cause = error.source();
-        while let Some(error) = cause {
-            let line = error.to_string();
-            if !text.contains(&line) {
-                text = format!("{text}: {line}");
-            }
-            cause = error.source();
-        }
-        Why(text)
-    };
-    let access = provider
-        .access(&desired.wanted)
-        .await
-        .map_err(|error| Unreached { why: in_words(&error), hint: error.hint.clone() })?;
-    let unreached = |error: crate::cluster::ClusterError| Unreached {
-        why: in_words(&error),
-        hint: error.hint().map(str::to_owned),
-    };
-    let client = connect(&access).await.map_err(unreached)?;
-    let cluster = Cluster::new(client, global.parallel, Duration::from_secs(global.request_timeout));
-    let discovery = cluster.discover().await.map_err(unreached)?;
+    let limits = (global.parallel, Duration::from_secs(global.request_timeout));
+    let (access, cluster) = find_way(provider, &desired.wanted, limits).await?;
+    discover(access, cluster).await
+}
+
+/// Finds out how to reach the cluster; nothing is sent to it yet.
+async fn find_way(
+    provider: &dyn Provider,
+    wanted: &Wanted,
+    (parallel, timeout): (usize, Duration),
+) -> Result<(Access, Cluster), Unreached> {
+    let access =
+        provider.access(wanted).await.map_err(|error| Unreached { why: in_words(&error), hint: error.hint.clone() })?;
+    let client = connect(&access).await.map_err(|error| unreached(&error))?;
+    Ok((access, Cluster::new(client, parallel, timeout)))
+}
+
+async fn discover(access: Access, cluster: Cluster) -> Result<Connection, Unreached> {
+    let discovery = cluster.discover().await.map_err(|error| unreached(&error))?;
     Ok(Connection { access, cluster, discovery })
+}
+
+fn unreached(error: &crate::cluster::ClusterError) -> Unreached {
+    Unreached { why: in_words(error), hint: error.hint().map(str::to_owned) }
+}
+
+/// An error and its causes in one line.
+fn in_words(error: &dyn std::error::Error) -> Why {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let line = error.to_string();
+        if !text.contains(&line) {
+            text = format!("{text}: {line}");
+        }
+        cause = error.source();
+    }
+    Why(text)
 }
 
 /// Where the memory of a blueprint is kept: one file for each way to reach a cluster. A wrong one costs time, never truth:

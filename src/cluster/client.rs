@@ -1,13 +1,15 @@
 //! The requests this tool makes of an API server, with their retries.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use http::{Method, Request, Response};
 use http_body_util::BodyExt;
 use kube::client::Body;
 use serde_json::Value;
 
-use super::{ClusterError, Discovery, ErrorKind, FIELD_MANAGER, Meta, Resource, gate::Gate, metadata, protobuf};
+use super::{
+    ClusterError, Discovery, ErrorKind, FIELD_MANAGER, Meta, Resource, gate::Gate, metadata, protobuf, watch::Watch,
+};
 use crate::id::{Gvk, ObjectId};
 
 /// Asks for metadata alone, in protobuf where the kind has it.
@@ -34,6 +36,7 @@ pub struct Cluster {
     client: kube::Client,
     gate: std::sync::Arc<Gate>,
     timeout: Duration,
+    urgency: u32,
 }
 
 impl std::fmt::Debug for Cluster {
@@ -93,7 +96,13 @@ pub enum Propagation {
 impl Cluster {
     /// Wraps a client. `parallel` is the most requests at once; `timeout` bounds each.
     pub fn new(client: kube::Client, parallel: usize, timeout: Duration) -> Self {
-        Self { client, gate: std::sync::Arc::new(Gate::new(parallel)), timeout }
+        Self { client, gate: Gate::new(parallel), timeout, urgency: 0 }
+    }
+
+    /// The same connection; its requests go before less urgent ones where more wait than the server is asked at once.
+    #[must_use]
+    pub fn urgent(&self, urgency: u32) -> Self {
+        Self { urgency, ..self.clone() }
     }
 
     /// The client itself, for watches and for requests that only one caller makes.
@@ -154,6 +163,48 @@ impl Cluster {
                 None => return Ok(all),
             }
         }
+    }
+
+    /// The names of all objects of a kind, in all namespaces or one; `None` where there are more than `most`.
+    ///
+    /// # Errors
+    /// As the server answers.
+    pub async fn list_names(
+        &self,
+        resource: &Resource,
+        namespace: Option<&str>,
+        most: usize,
+    ) -> Result<Option<BTreeSet<String>>, ClusterError> {
+        let attempted = format!("list the {}", resource.plural);
+        let path = format!("{}?limit={most}", collection_path(resource, namespace));
+        let answer = self.read(Method::GET, &path, METADATA_LIST, None, &attempted).await?;
+        let decoded =
+            if answer.protobuf { protobuf::decode_list(&answer.body) } else { metadata::decode_list(&answer.body) };
+        let (items, more) = decoded.map_err(|words| ClusterError::new(attempted, ErrorKind::Garbled, words))?;
+        Ok(more.is_none().then(|| items.into_iter().map(|meta| meta.name).collect()))
+    }
+
+    /// Watches the objects of a kind, in all namespaces, that a label selector admits: those that are there first.
+    ///
+    /// # Errors
+    /// As the server answers. It is tried once: whoever waits for news can also look.
+    pub async fn watch(&self, resource: &Resource, selector: &str) -> Result<Watch, ClusterError> {
+        let attempted = format!("watch the {}", resource.plural);
+        let query = [("watch", "true".to_owned()), ("labelSelector", selector.to_owned())];
+        let path = format!("{}?{}", collection_path(resource, None), encode(&query));
+        let request = Request::builder()
+            .uri(path)
+            .header("accept", "application/json")
+            .header("user-agent", USER_AGENT)
+            .body(Body::empty())
+            .map_err(|source| ClusterError::caused(attempted.clone(), ErrorKind::Refused, source))?;
+        let broken = |source| ClusterError::caused(attempted.clone(), ErrorKind::Unreachable, source);
+        let (parts, body) = self.client.send(request).await.map_err(broken)?.into_parts();
+        if parts.status.is_success() {
+            return Ok(Watch::new(body));
+        }
+        let bytes = body.collect().await.map_err(broken)?.to_bytes();
+        Err(ClusterError::from_status(attempted.clone(), parts.status.as_u16(), &bytes))
     }
 
     /// The whole object, or `None` where there is none.
@@ -297,7 +348,7 @@ impl Cluster {
         let mut tried = 0;
         loop {
             tried += 1;
-            let place = self.gate.enter().await;
+            let place = self.gate.enter(self.urgency).await;
             let outcome =
                 tokio::time::timeout(self.timeout, self.once(&method, path, accept, body.as_ref(), attempted)).await;
             drop(place);

@@ -13,6 +13,8 @@ mod pod;
 mod protobuf;
 mod readiness;
 mod rollout;
+mod watch;
+mod well_known;
 
 pub use client::{Applied, ApplyMode, Cluster, Guard, Propagation};
 pub use connect::connect;
@@ -28,3 +30,5 @@ pub(crate) use pod::{one_line, pod_trouble};
 pub(crate) use readiness::explain_pods;
 pub use readiness::{Readiness, readiness};
 pub(crate) use rollout::{Rollout, condition, going, is_true, name, number, text, workload};
+pub use watch::Watch;
+pub(crate) use well_known::well_known;

@@ -2,7 +2,7 @@
 //!
 //! Field numbers: `k8s.io/apimachinery` `pkg/apis/meta/v1/generated.proto` and `pkg/runtime/generated.proto`, v0.36.3.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use prost::Message;
 
@@ -49,10 +49,10 @@ struct ObjectMeta {
     resource_version: Option<String>,
     #[prost(message, optional, tag = "9")]
     deletion_timestamp: Option<Time>,
-    #[prost(map = "string, string", tag = "11")]
-    labels: HashMap<String, String>,
-    #[prost(map = "string, string", tag = "12")]
-    annotations: HashMap<String, String>,
+    #[prost(btree_map = "string, string", tag = "11")]
+    labels: BTreeMap<String, String>,
+    #[prost(btree_map = "string, string", tag = "12")]
+    annotations: BTreeMap<String, String>,
     #[prost(message, repeated, tag = "13")]
     owner_references: Vec<OwnerReference>,
     #[prost(string, repeated, tag = "14")]
@@ -103,8 +103,8 @@ impl From<ObjectMeta> for Meta {
             uid: meta.uid.unwrap_or_default(),
             resource_version: meta.resource_version.unwrap_or_default(),
             deleting: meta.deletion_timestamp.is_some(),
-            labels: meta.labels.into_iter().collect(),
-            annotations: meta.annotations.into_iter().collect(),
+            labels: meta.labels,
+            annotations: meta.annotations,
             controllers: meta
                 .owner_references
                 .into_iter()

@@ -10,6 +10,8 @@ use crate::id::ObjectId;
 pub(super) struct Draft {
     pub object: DesiredObject,
     pub at: Position,
+    /// Whether its file was read before, checked, and nothing was found.
+    pub checked: bool,
 }
 
 /// Objects and problems so far.
@@ -29,7 +31,8 @@ impl<'a> Collector<'a> {
         let at = self.loaded.at(path).clone();
         let origin = Origin { path: self.loaded.show(path), at: Some(at.to_string()) };
         let Built { id, manifest, secrets } = object;
-        self.drafts.push(Draft { object: DesiredObject { id, manifest, secrets, origin }, at });
+        let object = DesiredObject { id, manifest: manifest.into(), secrets, origin };
+        self.drafts.push(Draft { object, at, checked: false });
     }
 }
 

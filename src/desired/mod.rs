@@ -4,9 +4,12 @@
 //! clock and no cluster; secret values stay references.
 
 mod access;
+mod brought;
 mod charts;
 mod collect;
 mod gpu;
+mod known;
+mod manifest;
 mod namespaces;
 mod network;
 mod pools;
@@ -17,6 +20,7 @@ mod scope;
 mod state;
 
 pub use gpu::{Advertiser, ExpectedLabel, GpuVendor, LabelWriter, NodeSystem, PoolGpus, advertiser};
+pub use manifest::Manifest;
 pub use scope::builtin_scope;
 pub(crate) use scope::is_builtin_group;
 pub use state::{

@@ -3,42 +3,51 @@
 use serde_json::Value;
 
 use super::collect::{Collector, Draft};
+use super::known::{self, Head, Known, KnownManifest};
+use super::manifest::Manifest;
 use super::scope::{Scope, Scopes};
 use super::state::{DesiredObject, Origin};
 use crate::blueprint::schema::ObjectSource;
 use crate::blueprint::{
-    Files, Position, Problem, expand, in_manifest, is_dns_label, is_dns_subdomain, is_glob, join, read_all_manifests,
-    steps,
+    Files, Position, Problem, Problems, expand, in_manifest, is_dns_label, is_dns_subdomain, is_glob, join,
+    read_manifests, steps,
 };
-use crate::id::{Gvk, ObjectId};
+use crate::id::{Digest, Gvk, ObjectId};
+use crate::parallel;
 
+/// A manifest before it has its place: what names it, and what is wrong with it by itself.
 struct Raw {
-    manifest: Value,
+    manifest: Manifest,
+    examined: Result<(Head, Vec<Problem>), Box<Problem>>,
     at: Position,
     path: String,
+    /// Whether its file was read before and nothing was found.
+    checked: bool,
 }
 
 pub(super) fn collect(collector: &mut Collector<'_>, files: &dyn Files) {
     let mut raws = Vec::new();
+    let mut known = Known::recall(files);
     for (index, source) in collector.loaded.blueprint.objects.iter().enumerate() {
         let at = collector.loaded.at(steps!["objects", index]).clone();
         let path = collector.loaded.show(steps!["objects", index]);
         match source {
             ObjectSource::Files(pattern) => {
-                for (manifest, place) in from_files(collector, files, pattern, &at) {
-                    raws.push(Raw { manifest, at: place, path: path.clone() });
-                }
+                let texts = texts(collector, files, pattern, &at);
+                raws.extend(from_files(collector, texts, &path, &mut known));
             }
             ObjectSource::Inline(map) => {
                 // A null in place is what an overlay removed, or the same as leaving the field out.
                 let manifest =
                     without_nulls(Value::Object(map.iter().map(|(key, value)| (key.clone(), value.clone())).collect()));
-                raws.push(Raw { manifest, at, path });
+                let examined = examine(&manifest, &at);
+                raws.push(Raw { manifest: manifest.into(), examined, at, path, checked: false });
             }
         }
     }
+    known.remember(files);
     let mut scopes = Scopes::default();
-    raws.iter().for_each(|raw| scopes.learn(&raw.manifest));
+    raws.iter().filter_map(|raw| raw.manifest.brings()).for_each(|brought| scopes.learn(&brought));
     for raw in raws {
         match draft(raw, &scopes) {
             Ok((draft, problems)) => {
@@ -63,12 +72,8 @@ fn without_nulls(value: Value) -> Value {
     }
 }
 
-fn from_files(
-    collector: &mut Collector<'_>,
-    files: &dyn Files,
-    written: &str,
-    at: &Position,
-) -> Vec<(Value, Position)> {
+/// The files that a pattern names, each with its text.
+fn texts(collector: &mut Collector<'_>, files: &dyn Files, written: &str, at: &Position) -> Vec<(String, String)> {
     let mut refuse = |message: String, hint: &str| collector.problems.push(Problem::error(at, message).hint(hint));
     if written.contains("://") {
         refuse(
@@ -108,14 +113,72 @@ fn from_files(
             }
         }
     }
-    let mut manifests = Vec::new();
-    for read in read_all_manifests(&texts) {
+    texts
+}
+
+/// A file that was not read before.
+type Read = Result<Vec<(Manifest, Result<(Head, Vec<Problem>), Box<Problem>>, Position)>, Problems>;
+
+/// The manifests of files: of those that were read before, what is known of them; the others are read on all processors.
+fn from_files(collector: &mut Collector<'_>, texts: Vec<(String, String)>, path: &str, known: &mut Known) -> Vec<Raw> {
+    let read = |(path, text): &(String, String)| -> (Digest, Option<Read>) {
+        let digest = Digest::of_bytes(text.as_bytes());
+        let read = known.find(&digest).is_none().then(|| {
+            let manifests = read_manifests(text, path)?.into_iter().map(|(manifest, at)| {
+                let examined = examine(&manifest, &at);
+                let manifest = Manifest::from(manifest);
+                manifest.digest();
+                (manifest, examined, at)
+            });
+            Ok(manifests.collect())
+        });
+        (digest, read)
+    };
+    let all = parallel::map(&texts, |(_, text)| text.len(), read);
+    let mut raws = Vec::new();
+    for ((file, text), (digest, read)) in texts.into_iter().zip(all) {
+        let size = text.len();
         match read {
-            Ok(found) => manifests.extend(found),
-            Err(problems) => collector.problems.extend(problems.into_vec()),
+            None => {
+                let found = known.find(&digest).cloned().unwrap_or_default();
+                known.note(digest, size, found.clone());
+                raws.extend(known::manifests(&file, text, found).into_iter().map(|(manifest, head, at)| Raw {
+                    manifest,
+                    examined: Ok((head, Vec::new())),
+                    at,
+                    path: path.to_owned(),
+                    checked: true,
+                }));
+            }
+            Some(Ok(manifests)) => {
+                let clean: Option<Vec<KnownManifest>> = manifests
+                    .iter()
+                    .map(|(manifest, examined, at)| match examined {
+                        Ok((head, problems)) if problems.is_empty() && !limits_gpus(manifest) => Some(KnownManifest {
+                            head: head.clone(),
+                            digest: manifest.digest().clone(),
+                            brings: manifest.brings(),
+                            line: at.line,
+                            column: at.column,
+                        }),
+                        Ok(_) | Err(_) => None,
+                    })
+                    .collect();
+                if let Some(clean) = clean {
+                    known.note(digest, size, clean);
+                }
+                raws.extend(manifests.into_iter().map(|(manifest, examined, at)| Raw {
+                    manifest,
+                    examined,
+                    at,
+                    path: path.to_owned(),
+                    checked: false,
+                }));
+            }
+            Some(Err(problems)) => collector.problems.extend(problems.into_vec()),
         }
     }
-    manifests
+    raws
 }
 
 /// A name that the API server refuses.
@@ -144,11 +207,25 @@ fn bad_metadata(manifest: &Value, at: &Position) -> Vec<Problem> {
     problems
 }
 
-/// Checks a manifest's identity and gives it the namespace that it means.
-fn draft(raw: Raw, scopes: &Scopes) -> Result<(Draft, Vec<Problem>), Box<Problem>> {
-    let Raw { mut manifest, at, path } = raw;
+/// Whether a manifest is a LimitRange with GPUs in it.
+pub(super) fn limits_gpus(manifest: &Value) -> bool {
+    let is_gpu = |key: &String| key.contains('/') && (key.contains("gpu") || key.contains("nvidia.com"));
+    manifest["kind"] == "LimitRange"
+        && manifest["apiVersion"] == "v1"
+        && manifest["spec"]["limits"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .filter_map(Value::as_object)
+            .flat_map(|limit| limit.values())
+            .filter_map(Value::as_object)
+            .any(|amounts| amounts.keys().any(is_gpu))
+}
+
+/// What names a manifest's object, and everything that is wrong with it by itself.
+fn examine(manifest: &Value, at: &Position) -> Result<(Head, Vec<Problem>), Box<Problem>> {
     let text = |value: &Value| value.as_str().filter(|text| !text.is_empty()).map(str::to_owned);
-    let missing = |key: &str| Box::new(Problem::error(&at, format!("the manifest has no `{key}`")));
+    let missing = |key: &str| Box::new(Problem::error(at, format!("the manifest has no `{key}`")));
     let api_version = text(&manifest["apiVersion"]).ok_or_else(|| missing("apiVersion"))?;
     let kind = text(&manifest["kind"]).ok_or_else(|| missing("kind"))?;
     let Some(name) = text(&manifest["metadata"]["name"]) else {
@@ -160,27 +237,34 @@ fn draft(raw: Raw, scopes: &Scopes) -> Result<(Draft, Vec<Problem>), Box<Problem
             problem
         });
     };
-    let mut namespace = text(&manifest["metadata"]["namespace"]);
-    let mut problems: Vec<Problem> = in_manifest(&manifest, &at).into_iter().collect();
+    let namespace = text(&manifest["metadata"]["namespace"]);
+    let mut problems: Vec<Problem> = in_manifest(manifest, at).into_iter().collect();
+    problems.extend(bad_name(&Gvk::new(&api_version, &kind), &name, at));
+    problems.extend(bad_metadata(manifest, at));
+    Ok((Head { api_version, kind, namespace, name }, problems))
+}
+
+/// Gives a manifest the namespace that it means.
+fn draft(raw: Raw, scopes: &Scopes) -> Result<(Draft, Vec<Problem>), Box<Problem>> {
+    let Raw { mut manifest, examined, at, path, checked } = raw;
+    let (Head { api_version, kind, mut namespace, name }, mut problems) = examined?;
     let gvk = Gvk::new(&api_version, &kind);
-    problems.extend(bad_name(&gvk, &name, &at));
-    problems.extend(bad_metadata(&manifest, &at));
     match (scopes.of(&gvk.group_kind()), &namespace) {
         (Some(Scope::Cluster), Some(written)) => {
             let message = format!("{} has no namespace; `{written}` is ignored", gvk.group_kind());
             problems.push(Problem::warning(&at, message).hint("remove `metadata.namespace`"));
-            if let Some(metadata) = manifest["metadata"].as_object_mut() {
+            if let Some(metadata) = manifest.value_mut()["metadata"].as_object_mut() {
                 metadata.remove("namespace");
             }
             namespace = None;
         }
         (Some(Scope::Namespaced), None) => {
-            manifest["metadata"]["namespace"] = "default".into();
+            manifest.value_mut()["metadata"]["namespace"] = "default".into();
             namespace = Some("default".into());
         }
         (Some(Scope::Cluster), None) | (Some(Scope::Namespaced), Some(_)) | (None, _) => {}
     }
     let id = ObjectId { gvk, namespace, name };
     let origin = Origin { path, at: Some(at.to_string()) };
-    Ok((Draft { object: DesiredObject { id, manifest, secrets: Vec::new(), origin }, at }, problems))
+    Ok((Draft { object: DesiredObject { id, manifest, secrets: Vec::new(), origin }, at, checked }, problems))
 }

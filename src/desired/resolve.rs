@@ -1,9 +1,9 @@
 //! Blueprint to desired state: everything that the sections mean, put together and checked as a whole.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use jiff::civil::Date;
-use serde_json::{Value, json};
+use serde_json::json;
 use wbk_provider_api::Wanted;
 
 use super::collect::{Built, Collector, Draft};
@@ -23,6 +23,11 @@ impl Loaded {
         let (desired, problems) = build(self, files, today);
         let errors: Vec<Problem> = problems.into_iter().filter(|problem| problem.severity == Severity::Error).collect();
         if errors.is_empty() { Ok(desired) } else { Err(Problems::new(errors)) }
+    }
+
+    /// What the provider is asked for: all that is needed to look for the cluster while the rest is resolved.
+    pub fn wanted(&self) -> Wanted {
+        wanted_of(self)
     }
 }
 
@@ -125,11 +130,11 @@ fn cluster_objects(collector: &mut Collector<'_>) {
 
 /// One object from two origins.
 fn twice(drafts: &[Draft]) -> Vec<Problem> {
-    let mut seen: BTreeMap<(String, Option<&str>, &str), &Draft> = BTreeMap::new();
+    let mut seen: HashMap<(&str, &str, Option<&str>, &str), &Draft> = HashMap::with_capacity(drafts.len());
     let mut problems = Vec::new();
     for draft in drafts {
         let id = &draft.object.id;
-        let key = (id.gvk.group_kind().to_string(), id.namespace.as_deref(), id.name.as_str());
+        let key = (id.gvk.group.as_str(), id.gvk.kind.as_str(), id.namespace.as_deref(), id.name.as_str());
         match seen.get(&key) {
             None => {
                 seen.insert(key, draft);
@@ -147,20 +152,10 @@ fn twice(drafts: &[Draft]) -> Vec<Problem> {
 
 /// A raw LimitRange with GPUs in it.
 fn gpu_limits(drafts: &[Draft]) -> Vec<Problem> {
-    let is_gpu = |key: &String| key.contains('/') && (key.contains("gpu") || key.contains("nvidia.com"));
     drafts
         .iter()
-        .filter(|draft| draft.object.id.gvk.kind == "LimitRange" && draft.object.id.gvk.group.is_empty())
-        .filter(|draft| {
-            let limits = draft.object.manifest["spec"]["limits"].as_array();
-            limits
-                .into_iter()
-                .flatten()
-                .filter_map(Value::as_object)
-                .flat_map(|limit| limit.values())
-                .filter_map(Value::as_object)
-                .any(|amounts| amounts.keys().any(is_gpu))
-        })
+        .filter(|draft| !draft.checked && draft.object.id.gvk.kind == "LimitRange")
+        .filter(|draft| raw::limits_gpus(&draft.object.manifest))
         .map(|draft| {
             Problem::error(
                 &draft.at,

@@ -2,8 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::Value;
-
+use super::brought::Brought;
 use crate::id::GroupKind;
 
 /// Whether objects of a kind have a namespace.
@@ -76,17 +75,10 @@ const BUILT_IN_GROUPS: &[&str] = &[
 pub(super) struct Scopes(BTreeMap<GroupKind, Scope>);
 
 impl Scopes {
-    /// Learns from a manifest, where it is a CRD.
-    pub(super) fn learn(&mut self, manifest: &Value) {
-        if manifest["kind"] != "CustomResourceDefinition" {
-            return;
-        }
-        let spec = &manifest["spec"];
-        if let (Some(group), Some(kind), Some(scope)) =
-            (spec["group"].as_str(), spec["names"]["kind"].as_str(), spec["scope"].as_str())
-        {
-            let scope = if scope == "Cluster" { Scope::Cluster } else { Scope::Namespaced };
-            self.0.insert(GroupKind { group: group.into(), kind: kind.into() }, scope);
+    /// Learns from a definition.
+    pub(super) fn learn(&mut self, brought: &Brought) {
+        if let Some(scope) = brought.scope() {
+            self.0.insert(brought.kind(), scope);
         }
     }
 

@@ -7,10 +7,12 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use wbk_provider_api::Wanted;
 
+use super::Manifest;
 use super::gpu::PoolGpus;
+use super::manifest::digest_with;
 use crate::{
     field::FieldPath,
-    id::{ObjectId, ReleaseId},
+    id::{Digest, GroupKind, ObjectId, ReleaseId},
 };
 
 /// Everything that a blueprint asks for. No secret's value is in it.
@@ -48,12 +50,30 @@ pub struct DesiredObject {
     pub id: ObjectId,
     /// The manifest, with `apiVersion`, `kind` and `metadata`; without this tool's ownership marks, which the cluster side adds.
     /// A Secret's referenced values are not in it: they are in `secrets`.
-    pub manifest: Value,
+    pub manifest: Manifest,
     /// For a Secret: what its keys are filled with when it is applied.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub secrets: Vec<SecretSlot>,
     /// Where it comes from.
     pub origin: Origin,
+}
+
+impl DesiredObject {
+    /// Digest of the manifest and of the references (never the values) of its secret keys.
+    pub fn digest(&self) -> Digest {
+        if self.secrets.is_empty() {
+            return self.manifest.digest().clone();
+        }
+        let slots: Vec<Value> =
+            self.secrets.iter().map(|slot| serde_json::json!({ "key": slot.key, "from": slot.from })).collect();
+        digest_with(&self.manifest, &slots)
+    }
+
+    /// The kind that it brings, where it is a custom resource definition.
+    pub(crate) fn brings(&self) -> Option<GroupKind> {
+        let definition = self.id.gvk.kind == "CustomResourceDefinition";
+        definition.then(|| self.manifest.brings()).flatten().map(|brought| brought.kind())
+    }
 }
 
 /// One key of a Secret, and where its value comes from.

@@ -6,17 +6,20 @@ use async_trait::async_trait;
 use wbk_provider_api::{Progress, Provider};
 
 use super::{
+    absence::Absences,
     error::StepError,
     event::EventSink,
     lease::{Holder, Lease},
+    news::Newsroom,
     objects::{ObjectRunner, brings_kinds},
     parent::Parent,
+    urgency::urgency,
 };
 use crate::{
     cluster::{Cluster, Discovery, Marks, connect},
     id::Digest,
     live::{Remembered, SecretValues},
-    plan::{Action, Payload, Plan, ReleaseStep, Step, Target},
+    plan::{Action, Payload, Plan, ReleaseStep, Step, StepId, Target},
 };
 
 /// Runs one step and waits until it holds.
@@ -60,6 +63,9 @@ pub struct PlatformActuator<'a> {
     events: EventSink<'a>,
     cluster: tokio::sync::RwLock<Reached>,
     remembered: Mutex<BTreeMap<String, Option<Remembered>>>,
+    urgency: BTreeMap<StepId, u32>,
+    absences: Absences,
+    newsroom: Newsroom,
 }
 
 /// The connection, and what must be held before anything is written over it.
@@ -87,10 +93,14 @@ impl<'a> PlatformActuator<'a> {
         limits: Limits,
         (holder, events): (Holder, EventSink<'a>),
     ) -> Self {
+        let marks = Marks::new(&plan.blueprint);
         Self {
             plan,
             provider,
-            marks: Marks::new(&plan.blueprint),
+            urgency: urgency(plan),
+            absences: Absences::new(plan),
+            newsroom: Newsroom::new(plan, &marks),
+            marks,
             values,
             salt,
             releases: None,
@@ -246,12 +256,15 @@ impl Actuator for PlatformActuator<'_> {
                     self.rediscover().await?;
                     discovery = self.reach().await?.1;
                 }
+                let cluster = cluster.urgent(self.urgency.get(&step.id).copied().unwrap_or(0));
                 let runner = ObjectRunner {
                     cluster: &cluster,
                     discovery: &discovery,
                     marks: &self.marks,
                     values: self.values,
                     salt: &self.salt,
+                    absences: &self.absences,
+                    newsroom: &self.newsroom,
                 };
                 let memory = runner.run(step, id, object, say).await?;
                 if brings_kinds(&id.gvk) {

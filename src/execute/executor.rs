@@ -1,6 +1,7 @@
 //! The loop: run what is unblocked, tell what happens, block what hangs on a failure, and stop when asked.
 
 use std::{
+    cmp::Reverse,
     collections::{BTreeMap, BTreeSet},
     time::{Duration, Instant},
 };
@@ -14,6 +15,7 @@ use super::{
     error::StepError,
     event::{Event, EventSink},
     journal::{Journal, JournalError},
+    urgency::urgency,
 };
 use crate::{
     id::Digest,
@@ -77,6 +79,7 @@ pub async fn execute(
     (journal, events): (&Journal, EventSink<'_>),
     (fence, mut stop): (Fence<'_>, watch::Receiver<Stop>),
 ) -> Result<Execution, JournalError> {
+    let urgency = urgency(plan);
     let mut state = State::new(plan, events);
     let mut running = FuturesUnordered::new();
     let mut broken: Option<JournalError> = None;
@@ -91,7 +94,8 @@ pub async fn execute(
             if let Err(why) = fence() {
                 state.block_rest(&why);
             }
-            let ready = state.take_ready();
+            let mut ready = state.take_ready();
+            ready.sort_by_key(|step| Reverse(urgency.get(&step.id)));
             let announced: Vec<(String, String, String)> = ready
                 .iter()
                 .map(|step| (step.id.0.clone(), step.action.word().to_owned(), token(digest, &step.id)))

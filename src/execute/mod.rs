@@ -1,16 +1,19 @@
 //! Carries a plan out: what is unblocked runs, within what the server bears; a failure blocks its dependants and nothing
 //! else; every call is announced in the journal before it is made; one writer at a time holds the Lease.
 
+mod absence;
 mod actuator;
 mod error;
 mod event;
 mod executor;
 mod journal;
 mod lease;
+mod news;
 mod objects;
 mod orphans;
 mod parent;
 mod releases;
+mod urgency;
 mod waiting;
 
 pub use actuator::{Actuator, Limits, PlatformActuator, ReleaseRunner};

@@ -6,7 +6,9 @@ use serde_json::{Value, json};
 use wbk_provider_api::LeftBehind;
 
 use super::{
+    absence::Absences,
     error::{Because, StepError},
+    news::Newsroom,
     waiting::Wait,
 };
 use crate::{
@@ -28,6 +30,8 @@ pub(super) struct ObjectRunner<'a> {
     pub marks: &'a Marks,
     pub values: &'a SecretValues,
     pub salt: &'a str,
+    pub absences: &'a Absences,
+    pub newsroom: &'a Newsroom,
 }
 
 /// What a step about an object answers: its key and what to remember of it.
@@ -60,26 +64,36 @@ impl ObjectRunner<'_> {
             Action::Disown => self.disown(step, id, resource).await.map(|()| None),
             Action::Replace => {
                 self.delete(step, id, resource, &wait).await?;
-                let memory = self.apply(id, object, resource, &Expect::Absent).await?;
-                wait.until_ready().await?;
-                Ok(memory)
+                self.apply_and_wait(id, object, &Expect::Absent, &wait).await
             }
             Action::Create | Action::Start | Action::Update | Action::Adopt => {
-                let memory = self.apply(id, object, resource, &step.expect).await?;
-                wait.until_ready().await?;
-                Ok(memory)
+                self.apply_and_wait(id, object, &step.expect, &wait).await
             }
         }
     }
 
-    /// Applies the object if it is still what the plan saw; controllers' status writes in between do not count.
+    async fn apply_and_wait(
+        &self,
+        id: &ObjectId,
+        object: &ObjectStep,
+        expect: &Expect,
+        wait: &Wait<'_>,
+    ) -> Result<Memory, StepError> {
+        self.newsroom.expect(self.cluster, wait.resource, &id.gvk.group_kind());
+        let (memory, version) = self.apply(id, object, wait.resource, expect).await?;
+        wait.until_ready(self.newsroom.of(id, &version)).await?;
+        Ok(memory)
+    }
+
+    /// Applies the object if it is still what the plan saw; controllers' status writes in between do not count. Answers its
+    /// version too.
     async fn apply(
         &self,
         id: &ObjectId,
         object: &ObjectStep,
         resource: &Resource,
         expect: &Expect,
-    ) -> Result<Memory, StepError> {
+    ) -> Result<(Memory, String), StepError> {
         let mut tried = 0;
         loop {
             tried += 1;
@@ -122,7 +136,8 @@ impl ObjectRunner<'_> {
                         object.digest.as_ref(),
                         "the plan's digest is that of its manifest"
                     );
-                    return Ok(remembered.map(|remembered| (id.key().to_string(), remembered)));
+                    let memory = remembered.map(|remembered| (id.key().to_string(), remembered));
+                    return Ok((memory, applied.object.resource_version));
                 }
                 Err(error) if error.kind == ErrorKind::Stale && live.is_some() && tried < TRIES => {}
                 Err(error) => return Err(error.into()),
@@ -134,9 +149,9 @@ impl ObjectRunner<'_> {
     async fn expected(&self, id: &ObjectId, resource: &Resource, expect: &Expect) -> Result<Option<Meta>, StepError> {
         match expect {
             Expect::New | Expect::Revision(_) | Expect::Provider => Ok(None),
-            Expect::Absent => match self.cluster.get_metadata(resource, id).await? {
-                None => Ok(None),
-                Some(_) => Err(StepError::stale(&id.to_string(), "an object of that name appeared since")),
+            Expect::Absent => match self.absences.is_absent(self.cluster, resource, id).await? {
+                true => Ok(None),
+                false => Err(StepError::stale(&id.to_string(), "an object of that name appeared since")),
             },
             Expect::Object { uid, fingerprint: seen } => match self.cluster.get_metadata(resource, id).await? {
                 None => Err(StepError::stale(&id.to_string(), "it was deleted since")),
@@ -167,7 +182,7 @@ impl ObjectRunner<'_> {
     ) -> Result<(Value, DesiredObject, crate::id::Digest), StepError> {
         let desired = DesiredObject {
             id: id.clone(),
-            manifest: object.manifest.clone(),
+            manifest: object.manifest.clone().into(),
             secrets: object.secrets.clone(),
             origin: crate::desired::Origin { path: object.origin.clone(), at: None },
         };

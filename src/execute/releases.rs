@@ -157,7 +157,7 @@ impl<'a> HelmRunner<'a> {
                 deadline,
                 say: &say_object,
             };
-            wait.until_ready().await?;
+            wait.until_ready(None).await?;
         }
         Ok(())
     }

@@ -1,19 +1,25 @@
 //! Waiting for readiness and for removal, with the name of what is awaited: pod, container and last event when it is slow.
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use http::Method;
 use serde_json::Value;
 
-use super::error::StepError;
+use super::{error::StepError, news::News};
 use crate::{
-    cluster::{Cluster, Discovery, Readiness, Resource, explain_pods, readiness},
-    id::{Gvk, ObjectId},
+    cluster::{Cluster, ClusterError, Discovery, Readiness, Resource, explain_pods, readiness},
+    id::{GroupKind, Gvk, ObjectId},
 };
 
 /// After this long a wait is slow: pods and events are read to say why, and again after as long. Ready objects are ready
 /// within a second.
 const SLOW: Duration = Duration::from_secs(5);
+
+/// Without news for so long, whoever waits looks for himself: a WATCH may be behind, or broken without a word.
+const SILENCE: Duration = Duration::from_secs(2);
 
 /// Kinds that are not ready just by being there.
 const GATED: [(&str, &str); 8] = [
@@ -26,6 +32,11 @@ const GATED: [(&str, &str); 8] = [
     ("apiextensions.k8s.io", "CustomResourceDefinition"),
     ("apiregistration.k8s.io", "APIService"),
 ];
+
+/// Whether objects of a kind are waited for.
+pub(super) fn is_gated(kind: &GroupKind) -> bool {
+    GATED.iter().any(|(group, name)| kind.group == *group && kind.kind == *name)
+}
 
 /// What a wait needs.
 pub(super) struct Wait<'a> {
@@ -52,10 +63,9 @@ impl Pace {
 }
 
 impl Wait<'_> {
-    /// Waits until the object is ready.
-    pub(super) async fn until_ready(&self) -> Result<(), StepError> {
-        let kind = self.id.gvk.group_kind();
-        if !GATED.iter().any(|(group, name)| kind.group == *group && kind.kind == *name) {
+    /// Waits until the object is ready: for news of it where there is any, else by looking again and again.
+    pub(super) async fn until_ready(&self, mut news: Option<News>) -> Result<(), StepError> {
+        if !is_gated(&self.id.gvk.group_kind()) {
             return Ok(());
         }
         let started = Instant::now();
@@ -63,7 +73,7 @@ impl Wait<'_> {
         let mut said = String::new();
         let mut explained: Option<(Instant, String, String)> = None;
         loop {
-            let waiting = match self.cluster.get(self.resource, self.id).await {
+            let waiting = match self.next_look(&mut news).await {
                 Ok(Some(object)) => match readiness(&object) {
                     Readiness::Ready => return Ok(()),
                     Readiness::Failed(why) => {
@@ -100,8 +110,22 @@ impl Wait<'_> {
                 (self.say)(waiting.clone());
                 said = waiting;
             }
-            pace.pause().await;
+            if news.is_none() {
+                pace.pause().await;
+            }
         }
+    }
+
+    /// The object as the next news shows it; as it is now where there is no news, or none comes.
+    async fn next_look(&self, news: &mut Option<News>) -> Result<Option<Arc<Value>>, ClusterError> {
+        if let Some(expected) = news {
+            match tokio::time::timeout(SILENCE, expected.next()).await {
+                Ok(Some(object)) => return Ok(Some(object)),
+                Ok(None) => *news = None,
+                Err(_elapsed) => {}
+            }
+        }
+        Ok(self.cluster.get(self.resource, self.id).await?.map(Arc::new))
     }
 
     /// Waits until the object with this uid is gone.

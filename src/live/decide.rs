@@ -179,7 +179,8 @@ pub(crate) fn proof(meta: &Meta, manager: &str) -> Option<Digest> {
         return Some(entry.fingerprint());
     }
     let mine = field_paths(&entry.fields);
-    let mut bytes = entry.fingerprint().0.into_bytes();
+    let own = entry.fingerprint();
+    let mut bytes = own.0.clone().into_bytes();
     for other in others {
         let shared = field_paths(&other.fields).iter().any(|theirs| mine.iter().any(|path| path.meets(theirs)));
         if shared {
@@ -187,7 +188,7 @@ pub(crate) fn proof(meta: &Meta, manager: &str) -> Option<Digest> {
             bytes.extend_from_slice(other.fingerprint().0.as_bytes());
         }
     }
-    Some(if bytes.len() == entry.fingerprint().0.len() { entry.fingerprint() } else { Digest::of_bytes(&bytes) })
+    Some(if bytes.len() == own.0.len() { own } else { Digest::of_bytes(&bytes) })
 }
 
 /// What a step that touches this object has to find again.

@@ -1,7 +1,7 @@
 //! The only reader of the cluster side: one metadata-only LIST for each kind, all at once, then the server's verdict on
 //! the few objects that metadata does not decide.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use futures::{StreamExt, stream};
 use serde_json::Value;
@@ -10,17 +10,18 @@ use wbk_provider_api::{Observed, Why};
 use super::{
     Birth, ClusterState, Extra, FieldChange, Live, Memory, ObjectState, ReleaseState, Remembered, SecretValues,
     Verdict, World,
-    decide::{Question, chain, decide, found, proof},
+    decide::{Question, decide, found, proof},
+    lists::{EarlyLists, Listed, Selection, kinds_to_list, list_all, parse_group_kind},
 };
 use crate::{
     cluster::{
-        APPLYSET_ID, APPLYSET_KINDS, Cluster, DIGEST_ANNOTATION, Discovery, ErrorKind, FIELD_MANAGER, MANAGED_BY,
-        Marks, Meta, Owner, Provenance, Resource, system_namespace,
+        APPLYSET_ID, APPLYSET_KINDS, Cluster, DIGEST_ANNOTATION, Discovery, FIELD_MANAGER, Marks, Meta, Owner,
+        Provenance, system_namespace,
     },
     desired::{Desired, DesiredObject, IgnoreRule},
     field::FieldPath,
     helm::{ReleaseRecord, releases_from_secrets},
-    id::{Digest, GroupKind, Gvk, ObjectId, ObjectKey, ReleaseId},
+    id::{Digest, GroupKind, ObjectId, ObjectKey, ReleaseId},
     parallel,
 };
 
@@ -74,6 +75,8 @@ pub struct Observer<'a> {
     pub memory: Memory,
     /// Values of the secrets.
     pub values: &'a SecretValues,
+    /// LISTs that are under way already.
+    pub early: EarlyLists,
 }
 
 /// The manager under which Helm applies.
@@ -84,7 +87,7 @@ const USUAL_MANIFEST: usize = 800;
 
 impl Observer<'_> {
     /// Looks at everything. Never changes anything; what cannot be seen is Unknown with its reason.
-    pub async fn observe(self, provider: Observed, reach: Reach<'_>) -> Sight {
+    pub async fn observe(mut self, provider: Observed, reach: Reach<'_>) -> Sight {
         let (cluster, discovery, context) = match reach {
             Reach::NoCluster => {
                 return self.nothing(provider, ClusterState::Absent, &|| {
@@ -99,19 +102,23 @@ impl Observer<'_> {
         };
         let marks = Marks::new(&self.desired.name);
         let mut kinds = self.kinds();
-        let mut listed = list_all(cluster, discovery, &marks, &kinds, !self.releases.is_empty()).await;
+        let early = std::mem::take(&mut self.early);
+        let selection = Selection::new(&marks, !self.releases.is_empty());
+        let mut listed = list_all((cluster, discovery), &selection, &kinds, early).await;
         // Kinds that earlier plans used and this blueprint no longer names: the ApplySet's parent lists them.
+        let applyset = marks.applyset_id();
         let former: BTreeSet<GroupKind> = listed
             .metas
             .values()
-            .filter(|meta| meta.labels.get(APPLYSET_ID) == Some(&marks.applyset_id()))
+            .filter(|meta| meta.labels.get(APPLYSET_ID) == Some(&applyset))
             .filter_map(|meta| meta.annotations.get(APPLYSET_KINDS))
             .flat_map(|kinds| kinds.split(',').map(parse_group_kind))
             .filter(|kind| !kinds.contains_key(kind) && !kind.kind.is_empty())
             .collect();
         if !former.is_empty() {
             let more: BTreeMap<GroupKind, Option<String>> = former.into_iter().map(|kind| (kind, None)).collect();
-            listed.merge(list_all(cluster, discovery, &marks, &more, false).await);
+            let selection = Selection::new(&marks, false);
+            listed.merge(list_all((cluster, discovery), &selection, &more, EarlyLists::default()).await);
             kinds.extend(more);
         }
         let Some(uid) = listed.namespaces.get("kube-system").cloned() else {
@@ -126,17 +133,8 @@ impl Observer<'_> {
 
     /// Every kind that is to be listed, with the version the blueprint uses.
     fn kinds(&self) -> BTreeMap<GroupKind, Option<String>> {
-        let mut kinds: BTreeMap<GroupKind, Option<String>> = BTreeMap::new();
-        let always = [Gvk::new("v1", "Namespace"), Gvk::new("v1", "ConfigMap")];
-        let ids = self.desired.objects.iter().map(|object| &object.id.gvk);
         let rendered = self.releases.iter().flat_map(|release| release.objects.iter().map(|(id, _)| &id.gvk));
-        for gvk in ids.chain(rendered).chain(&always) {
-            kinds.entry(gvk.group_kind()).or_insert_with(|| Some(gvk.version.clone()));
-        }
-        if !self.releases.is_empty() {
-            kinds.entry(GroupKind { group: String::new(), kind: "Secret".into() }).or_insert_with(|| Some("v1".into()));
-        }
-        kinds
+        kinds_to_list(self.desired, rendered)
     }
 
     fn nothing(self, provider: Observed, cluster: ClusterState, state: &dyn Fn() -> ObjectState) -> Sight {
@@ -188,14 +186,19 @@ impl Observer<'_> {
             .map(|object| object.id.name.as_str())
             .collect();
 
-        let mut objects: BTreeMap<ObjectKey, ObjectState> = BTreeMap::new();
-        let mut renewed: BTreeMap<String, Remembered> = BTreeMap::new();
+        // Gathered as they come, nearly in order, and put into order at the end: cheaper than to insert each.
+        let mut objects: Vec<(ObjectKey, ObjectState)> = Vec::with_capacity(self.desired.objects.len());
+        let mut proven: Vec<(String, Remembered)> = Vec::with_capacity(self.desired.objects.len());
         let mut undecided = Vec::new();
-        let digests = parallel::map(&self.desired.objects, |_| USUAL_MANIFEST, DesiredObject::digest);
+        let metas: HashMap<&ObjectKey, &Meta> = listed.metas.iter().collect();
+        let weight = |object: &DesiredObject| if object.manifest.is_digested() { 0 } else { USUAL_MANIFEST };
+        let digests = parallel::map(&self.desired.objects, weight, DesiredObject::digest);
         for (object, digest) in self.desired.objects.iter().zip(digests) {
             let key = object.id.key();
-            if let Some(why) = listed.unseen.get(&key.kind.to_string()) {
-                objects.insert(key, ObjectState::Unknown(why.clone()));
+            if !listed.unseen.is_empty()
+                && let Some(why) = listed.unseen.get(&key.kind.to_string())
+            {
+                objects.push((key, ObjectState::Unknown(why.clone())));
                 continue;
             }
             let Some(resource) = discovery.find(&object.id.gvk) else {
@@ -210,23 +213,23 @@ impl Observer<'_> {
                 } else {
                     Birth::NoKind
                 };
-                objects.insert(key, ObjectState::Absent(birth));
+                objects.push((key, ObjectState::Absent(birth)));
                 continue;
             };
-            let seen = listed.metas.get(&key);
+            let seen = metas.get(&key).copied();
             let values = self.values.fingerprint(object, &self.memory.salt);
             let ignored = rules_for(&self.desired.policy.ignore, &object.id);
             if let Some(meta) = seen
                 && !meta.deleting
                 && meta.annotations.get(DIGEST_ANNOTATION) == Some(&digest.0)
-                && let Some(remembered) = self.memory.objects.get(&key.to_string())
+                && let Some((name, remembered)) = self.memory.objects.get_key_value(&key.to_string())
                 && remembered.uid == meta.uid
                 && remembered.values == values
                 && remembered.left == left_by(&ignored)
                 && proof(meta, FIELD_MANAGER).as_ref() == Some(&remembered.entry)
             {
-                renewed.insert(key.to_string(), remembered.clone());
-                objects.insert(key, ObjectState::Present(found(&marks, meta), Verdict::Same));
+                proven.push((name.clone(), remembered.clone()));
+                objects.push((key, ObjectState::Present(found(&marks, meta), Verdict::Same)));
                 continue;
             }
             if seen.is_none()
@@ -238,7 +241,7 @@ impl Observer<'_> {
                 } else {
                     Birth::Refused(format!("there is no namespace {namespace}, and the blueprint makes none"))
                 };
-                objects.insert(key, ObjectState::Absent(birth));
+                objects.push((key, ObjectState::Absent(birth)));
                 continue;
             }
             let premature = crds_in_plan
@@ -272,6 +275,8 @@ impl Observer<'_> {
             .buffer_unordered(64) // The cluster's gate is the real limit; this only bounds the futures.
             .collect::<Vec<_>>()
             .await;
+        let mut objects: BTreeMap<ObjectKey, ObjectState> = objects.into_iter().collect();
+        let mut renewed: BTreeMap<String, Remembered> = proven.into_iter().collect();
         let mut unlisted: BTreeMap<ObjectKey, Meta> = BTreeMap::new();
         for (object, values, left, seen, state, other) in decided {
             let key = object.id.key();
@@ -286,12 +291,12 @@ impl Observer<'_> {
         }
 
         let releases = self.look_at_releases(cluster, discovery, &marks, &listed, &mut renewed).await;
-        let desired_keys: BTreeSet<ObjectKey> = self.desired.objects.iter().map(|object| object.id.key()).collect();
+        let desired: HashSet<&ObjectKey> = objects.keys().collect();
         let mut extras: Vec<Extra> = listed
             .metas
             .iter()
             .filter(|(key, meta)| {
-                !desired_keys.contains(key)
+                !desired.contains(key)
                     && meta.labels.get(crate::cluster::BLUEPRINT_LABEL) == Some(&self.desired.name)
                     && !is_machinery(key, meta)
             })
@@ -485,106 +490,6 @@ enum Rendered {
     Unknown(Why),
 }
 
-/// What the LISTs answered.
-#[derive(Default)]
-struct Listed {
-    metas: BTreeMap<ObjectKey, Meta>,
-    helm: Vec<Meta>,
-    /// Namespaces that exist, with their uids.
-    namespaces: BTreeMap<String, String>,
-    versions: BTreeMap<GroupKind, Gvk>,
-    unseen: BTreeMap<String, Why>,
-}
-
-impl Listed {
-    fn merge(&mut self, other: Self) {
-        let Self { metas, helm, namespaces, versions, unseen } = other;
-        self.metas.extend(metas);
-        self.helm.extend(helm);
-        self.namespaces.extend(namespaces);
-        self.versions.extend(versions);
-        self.unseen.extend(unseen);
-    }
-}
-
-async fn list_all(
-    cluster: &Cluster,
-    discovery: &Discovery,
-    marks: &Marks,
-    kinds: &BTreeMap<GroupKind, Option<String>>,
-    with_releases: bool,
-) -> Listed {
-    let mut jobs: Vec<(GroupKind, &Resource, String)> = Vec::new();
-    let mut listed = Listed::default();
-    for (kind, version) in kinds {
-        let resource = version
-            .as_ref()
-            .and_then(|version| {
-                discovery.find(&Gvk { group: kind.group.clone(), version: version.clone(), kind: kind.kind.clone() })
-            })
-            .or_else(|| discovery.preferred(kind));
-        let Some(resource) = resource else {
-            if discovery.stale.iter().any(|stale| stale.starts_with(&format!("{}/", kind.group))) {
-                listed
-                    .unseen
-                    .insert(kind.to_string(), Why(format!("the API service of {} does not answer", kind.group)));
-            }
-            continue;
-        };
-        listed.versions.insert(kind.clone(), resource.gvk.clone());
-        let selector = match (kind.group.as_str(), kind.kind.as_str(), with_releases) {
-            // All of them: they are few, and tell which namespaces exist and which cluster this is.
-            ("", "Namespace", _) => String::new(),
-            (_, _, true) => format!("app.kubernetes.io/managed-by in ({MANAGED_BY},Helm)"),
-            (_, _, false) => marks.selector(),
-        };
-        jobs.push((kind.clone(), resource, selector));
-    }
-    let secret = discovery.find(&Gvk::new("v1", "Secret")).filter(|_| with_releases);
-    let releases = async {
-        match secret {
-            Some(secret) => Some(cluster.list_metadata(secret, None, "owner=helm").await),
-            None => None,
-        }
-    };
-    let lists = futures::future::join_all(jobs.iter().map(|(kind, resource, selector)| async move {
-        (kind, cluster.list_metadata(resource, None, selector).await)
-    }));
-    let (answers, releases) = futures::join!(lists, releases);
-    for (kind, answer) in answers {
-        match answer {
-            Ok(metas) => {
-                for meta in metas {
-                    if kind.group.is_empty() && kind.kind == "Namespace" {
-                        listed.namespaces.insert(meta.name.clone(), meta.uid.clone());
-                    }
-                    let key =
-                        ObjectKey { kind: kind.clone(), namespace: meta.namespace.clone(), name: meta.name.clone() };
-                    listed.metas.insert(key, meta);
-                }
-            }
-            Err(error) if error.kind == ErrorKind::NotFound => {} // The kind went away between discovery and LIST.
-            Err(error) => {
-                listed.unseen.insert(kind.to_string(), Why(chain(&error)));
-            }
-        }
-    }
-    match releases {
-        Some(Ok(metas)) => listed.helm = metas,
-        Some(Err(error)) => {
-            listed.unseen.insert("Helm releases".into(), Why(chain(&error)));
-        }
-        None => {}
-    }
-    listed
-}
-
-/// `Deployment.apps` -> group and kind.
-fn parse_group_kind(text: &str) -> GroupKind {
-    let (kind, group) = text.split_once('.').unwrap_or((text, ""));
-    GroupKind { group: group.to_owned(), kind: kind.to_owned() }
-}
-
 /// The ApplySet's parent, the Lease's namespace and Helm's records: they carry our labels and are no objects of the blueprint.
 fn is_machinery(key: &ObjectKey, meta: &Meta) -> bool {
     meta.labels.contains_key(APPLYSET_ID)
@@ -593,14 +498,7 @@ fn is_machinery(key: &ObjectKey, meta: &Meta) -> bool {
 }
 
 fn kinds_of_crds(objects: &[DesiredObject]) -> BTreeSet<GroupKind> {
-    objects
-        .iter()
-        .filter(|object| object.id.gvk.kind == "CustomResourceDefinition")
-        .filter_map(|object| {
-            let text = |pointer: &str| object.manifest.pointer(pointer)?.as_str().map(str::to_owned);
-            Some(GroupKind { group: text("/spec/group")?, kind: text("/spec/names/kind")? })
-        })
-        .collect()
+    objects.iter().filter_map(DesiredObject::brings).collect()
 }
 
 /// The ignore rules that concern an object; expired ones were left out when the blueprint was resolved.

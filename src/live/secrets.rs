@@ -55,7 +55,7 @@ impl SecretValues {
 
     /// Fills a Secret's manifest. Other objects are answered as they are; a reference without a value is left out.
     pub fn fill(&self, object: &DesiredObject) -> Value {
-        let mut manifest = object.manifest.clone();
+        let mut manifest = object.manifest.value().clone();
         for slot in &object.secrets {
             if let Some(value) = self.0.get(&slot.from) {
                 if !manifest["data"].is_object() {

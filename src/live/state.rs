@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use serde_json::Value;
 use wbk_provider_api::{Observed, Why};
 
 use super::FieldChange;
@@ -174,16 +173,5 @@ impl<'a> PlannedObject<'a> {
     /// Computes the digest.
     pub fn new(desired: &'a DesiredObject) -> Self {
         Self { digest: desired.digest(), desired }
-    }
-}
-
-impl DesiredObject {
-    /// Digest of the manifest and of the references (never the values) of its secret keys.
-    pub fn digest(&self) -> Digest {
-        let slots: Vec<Value> =
-            self.secrets.iter().map(|slot| serde_json::json!({ "key": slot.key, "from": slot.from })).collect();
-        // Canonical as `Digest::of_json` is, without a copy of the manifest.
-        let bytes = serde_json::to_vec(&(&self.manifest, &slots)).expect("JSON values are plain data");
-        Digest::of_bytes(&bytes)
     }
 }

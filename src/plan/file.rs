@@ -66,7 +66,7 @@ impl SavedPlan {
                 (Payload::Object(object), Target::Object(id)) if !object.manifest.is_null() => {
                     objects.push(DesiredObject {
                         id: id.clone(),
-                        manifest: object.manifest.clone(),
+                        manifest: object.manifest.clone().into(),
                         secrets: object.secrets.clone(),
                         origin: Origin { path: object.origin.clone(), at: step.at.clone() },
                     })

@@ -8,6 +8,7 @@ mod step;
 mod summary;
 
 pub use file::{PLAN_FORMAT, PlanFileError, SavedPlan};
+pub(crate) use order::makes_pods;
 pub(crate) use planner::is_data;
 pub(crate) use planner::is_made_by_kubernetes;
 pub use planner::{PlanOptions, destroy, plan};

@@ -28,7 +28,7 @@ const INTERCEPTORS: [(&str, &str); 3] = [
 ];
 
 /// Whether an object makes pods.
-pub(super) fn makes_pods(id: &ObjectId) -> bool {
+pub(crate) fn makes_pods(id: &ObjectId) -> bool {
     is_one_of(&id.gvk.group_kind(), &WORKLOADS)
 }
 

@@ -288,7 +288,7 @@ pub async fn interfere(
                 known.recreated = true;
                 let parent = place.rsplit_once('/').map_or("", |(parent, _)| parent);
                 let made = world
-                    .send(Method::POST, &format!("{parent}?fieldManager={escaped}"), JSON, &made.object.manifest)
+                    .send(Method::POST, &format!("{parent}?fieldManager={escaped}"), JSON, made.object.manifest.value())
                     .await;
                 known.actors.push(actor);
                 made

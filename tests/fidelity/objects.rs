@@ -131,7 +131,7 @@ pub fn random(random: &mut Random, space: &str, at: usize) -> Made {
     let mut made = Made {
         object: DesiredObject {
             id: ObjectId::new("v1", "ConfigMap", Some(space), &name),
-            manifest: json!({}),
+            manifest: json!({}).into(),
             secrets: vec![],
             origin: Origin { path: format!("objects[{at}]"), at: Some(format!("random.yaml:{}:1", at + 1)) },
         },
@@ -448,7 +448,7 @@ pub fn random(random: &mut Random, space: &str, at: usize) -> Made {
         text("/metadata/namespace"),
         text("/metadata/name").expect("name"),
     );
-    made.object.manifest = manifest;
+    made.object.manifest = manifest.into();
     made.object.secrets = secrets;
     made
 }
@@ -484,5 +484,5 @@ pub fn desired(manifest: Value, path: &str) -> DesiredObject {
         text("/metadata/namespace"),
         text("/metadata/name").expect("name"),
     );
-    DesiredObject { id, manifest, secrets: vec![], origin: Origin { path: path.into(), at: None } }
+    DesiredObject { id, manifest: manifest.into(), secrets: vec![], origin: Origin { path: path.into(), at: None } }
 }

@@ -14,7 +14,7 @@ use wbk_infra::desired::{ConflictChoice, Desired, DesiredObject, Policy, Promise
 use wbk_infra::drift::{Moved, Surroundings, drift};
 use wbk_infra::execute::{Event, Execution, Holder, Journal, Limits, PlatformActuator, Stop, execute};
 use wbk_infra::id::{Digest, ObjectId, ObjectKey};
-use wbk_infra::live::{Addition, Memory, Observer, Reach, SecretValue, SecretValues, Sight, additions};
+use wbk_infra::live::{Addition, EarlyLists, Memory, Observer, Reach, SecretValue, SecretValues, Sight, additions};
 use wbk_infra::plan::{Plan, PlanOptions, destroy, plan};
 use wbk_provider_api::{ClusterSpec, Provider, ProviderKind, Wanted};
 use wbk_provider_existing::ExistingProvider;
@@ -109,7 +109,13 @@ impl World {
         let observed = self.provider.observe(&self.desired.wanted).await;
         let discovery = cluster.discover().await.expect("the server tells its kinds");
         self.requests.lock().expect("no holder panics").clear();
-        let observer = Observer { desired: &self.desired, releases: &[], memory, values: &self.values };
+        let observer = Observer {
+            desired: &self.desired,
+            releases: &[],
+            memory,
+            values: &self.values,
+            early: EarlyLists::default(),
+        };
         let reach = Reach::Cluster { cluster, discovery: &discovery, context: "test" };
         let sight = observer.observe(observed, reach).await;
         let requests = self.requests.lock().expect("no holder panics").clone();

@@ -84,7 +84,7 @@ fn object(manifest: Value) -> DesiredObject {
         text("/metadata/name").expect("name"),
     );
     let origin = Origin { path: "objects".into(), at: Some("platform.yaml:1:1".into()) };
-    DesiredObject { id, manifest, secrets: vec![], origin }
+    DesiredObject { id, manifest: manifest.into(), secrets: vec![], origin }
 }
 
 /// The manifests, in an order in which they can be made.

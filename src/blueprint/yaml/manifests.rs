@@ -20,12 +20,6 @@ pub fn read_manifests(text: &str, file: &str) -> Result<Vec<(Value, Position)>, 
     if problems.is_empty() { Ok(manifests) } else { Err(Problems::new(problems)) }
 }
 
-/// Reads the manifests of many files, each a path and its text; the answers are in their order. Reading YAML is most of what
-/// a plan of thousands of objects costs, so that large inputs are read on all processors.
-pub(crate) fn read_all_manifests(files: &[(String, String)]) -> Vec<Result<Vec<(Value, Position)>, Problems>> {
-    crate::parallel::map(files, |(_, text)| text.len(), |(path, text)| read_manifests(text, path))
-}
-
 fn flatten(node: &Node, manifests: &mut Vec<(Value, Position)>, problems: &mut Vec<Problem>) {
     match &node.content {
         Content::Null => {}

@@ -11,7 +11,6 @@ mod scalar;
 mod tree;
 
 pub use emit::to_yaml;
-pub(crate) use manifests::read_all_manifests;
 pub use manifests::{read_manifests, read_values};
 pub(crate) use read::{Dialect, read};
 pub use tree::{Content, Entry, Node};

@@ -10,7 +10,7 @@ use crate::{
         args::{BlueprintArgs, CheckArgs, DecisionArgs, Output},
         failure::{Exit, Failure},
         show::{ApplyReport, Mood, paint, plan_human, plan_json},
-        situation::{self, Purpose, files, read},
+        situation::{self, Purpose, files, read_ahead},
     },
     desired::Desired,
     live::ClusterState,
@@ -37,10 +37,11 @@ impl Session<'_> {
         {
             return self.apply_saved(saved, checks, verify).await;
         }
-        let desired = read(&files, self.environment)?;
+        let (desired, head) = read_ahead(&files, self.environment, self.global)?;
+        let mut head = Some(head);
         let mut before = Vec::new();
         let report = loop {
-            let situation = self.look(&desired, Purpose::Apply).await?;
+            let situation = self.look(&desired, Purpose::Apply, head.take()).await?;
             let made = plan(&desired, &situation.sight.live, &situation.operations, &options(decisions, &situation));
             let simulated = situation.simulated(&desired);
             if self.global.output == Output::Human && !self.global.quiet {
@@ -77,7 +78,7 @@ impl Session<'_> {
         (checks, verify): (&CheckArgs, bool),
         mut report: ApplyReport,
     ) -> Result<Exit, Failure> {
-        let situation = self.look(desired, Purpose::Apply).await?;
+        let situation = self.look(desired, Purpose::Apply, None).await?;
         if let ClusterState::Reached(world) = &situation.sight.live.cluster {
             situation::pin(desired, self.environment, world)?;
         }

@@ -31,7 +31,7 @@ impl Session<'_> {
         }
         let desired = read(&files(blueprint)?, self.environment)?;
         let desired = &desired;
-        let situation = self.look(desired, Purpose::Destroy).await?;
+        let situation = self.look(desired, Purpose::Destroy, None).await?;
         let made = destroy(desired, &situation.sight.live, &situation.operations, &options(decisions, &situation));
         let simulated = situation.simulated(desired);
         if self.global.output == Output::Human && !self.global.quiet {
@@ -56,7 +56,7 @@ impl Session<'_> {
 
     /// What is left after a destroy.
     async fn scan(&self, desired: &Desired, memory: Option<&Path>) -> Result<Vec<String>, Failure> {
-        let situation = look(desired, self.environment, self.global, Purpose::Destroy, &self.say()).await?;
+        let situation = look(desired, (self.environment, self.global), Purpose::Destroy, None, &self.say()).await?;
         let everything = PlanOptions { delete: ["all".to_owned()].into(), ..PlanOptions::default() };
         let rest = destroy(desired, &situation.sight.live, &situation.operations, &everything);
         let mut left: Vec<String> = rest.steps.iter().map(|step| step.target.to_string()).collect();

@@ -48,7 +48,7 @@ pub async fn doctor(context: &Session<'_>, blueprint: Option<&Path>) -> Result<E
         findings.extend(kubeconfigs(context));
     }
     if let Some(desired) = &desired {
-        let provider = situation::provider(desired, context.environment, context.global)?;
+        let provider = situation::provider(&desired.wanted, context.environment, context.global)?;
         findings.push(match situation::reach(&*provider, desired, context.global).await {
             Ok(connection) => Finding::good("cluster", format!("the context {} answers", connection.access.context)),
             Err(unreached) if kind == Some(ProviderKind::Local) => Finding::good(

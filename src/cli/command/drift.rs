@@ -11,7 +11,7 @@ use crate::{
         args::{BlueprintArgs, Output},
         failure::{Exit, Failure},
         show::{Mood, paint},
-        situation::{Purpose, additions, files, read},
+        situation::{HeadStart, Purpose, additions, files, read_ahead},
     },
     desired::Desired,
     drift::{self, DriftReport, Surroundings},
@@ -20,12 +20,13 @@ use crate::{
 impl Session<'_> {
     /// `drift`.
     pub async fn drift(&self, blueprint: &BlueprintArgs, watch: bool, interval: u64) -> Result<Exit, Failure> {
-        let desired = read(&files(blueprint)?, self.environment)?;
+        let (desired, head) = read_ahead(&files(blueprint)?, self.environment, self.global)?;
+        let mut head = Some(head);
         let mut stop = stop_on_interrupt();
         let mut known: std::collections::BTreeSet<String> = std::collections::BTreeSet::new();
         let mut first = true;
         loop {
-            let (report, pending) = self.look_for_drift(&desired).await?;
+            let (report, pending) = self.look_for_drift(&desired, head.take()).await?;
             let exit = match report.exit_code() {
                 0 => Exit::Done,
                 6 => Exit::Inconclusive,
@@ -71,8 +72,12 @@ impl Session<'_> {
         }
     }
 
-    async fn look_for_drift(&self, desired: &Desired) -> Result<(DriftReport, usize), Failure> {
-        let situation = self.look(desired, Purpose::Apply).await?;
+    async fn look_for_drift(
+        &self,
+        desired: &Desired,
+        head: Option<HeadStart>,
+    ) -> Result<(DriftReport, usize), Failure> {
+        let situation = self.look(desired, Purpose::Apply, head).await?;
         let additions = additions(&situation).await;
         let nothing_remembered = situation.before.objects.is_empty();
         let applied_before =

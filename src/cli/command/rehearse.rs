@@ -221,14 +221,14 @@ impl Play<'_> {
     }
 
     async fn connection(&self) -> Result<Connection, Failure> {
-        let provider = provider(self.desired, &self.stage.environment, self.session.global)?;
+        let provider = provider(&self.desired.wanted, &self.stage.environment, self.session.global)?;
         reach(&*provider, self.desired, self.session.global).await.map_err(|unreached| {
             Failure::from(anyhow::anyhow!("{}", unreached.why.0).context("reach the cluster of the rehearsal"))
         })
     }
 
     async fn version(&self) -> Option<String> {
-        let provider = provider(self.desired, &self.stage.environment, self.session.global).ok()?; // Said before.
+        let provider = provider(&self.desired.wanted, &self.stage.environment, self.session.global).ok()?; // Said before.
         match provider.observe(&self.desired.wanted).await.cluster {
             Seen::Present(cluster) => cluster.version,
             Seen::Absent | Seen::Unknown(_) => None,

@@ -6,7 +6,7 @@ use crate::{
         environment::Environment,
         failure::{Exit, Failure},
         show::{ApplyReport, plan_human, plan_json, plan_markdown},
-        situation::{Purpose, Situation, look},
+        situation::{HeadStart, Purpose, Situation, look},
     },
     desired::{ConflictChoice, Desired},
     live::ClusterState,
@@ -60,8 +60,13 @@ impl Session<'_> {
         }
     }
 
-    pub(super) async fn look(&self, desired: &Desired, purpose: Purpose) -> Result<Situation, Failure> {
-        let situation = look(desired, self.environment, self.global, purpose, &self.say()).await?;
+    pub(super) async fn look(
+        &self,
+        desired: &Desired,
+        purpose: Purpose,
+        head: Option<HeadStart>,
+    ) -> Result<Situation, Failure> {
+        let situation = look(desired, (self.environment, self.global), purpose, head, &self.say()).await?;
         if let Some(warning) = situation.remember() {
             anstream::eprintln!("{warning}");
         }

@@ -13,7 +13,7 @@ use crate::{
         args::{BlueprintArgs, Output},
         failure::{Exit, Failure},
         show::{Mood, paint},
-        situation::{Purpose, Situation, files, read},
+        situation::{Purpose, Situation, files, read_ahead},
     },
     cluster::{Readiness, readiness},
     desired::Desired,
@@ -24,8 +24,8 @@ use crate::{
 impl Session<'_> {
     /// `status`.
     pub async fn status(&self, blueprint: &BlueprintArgs) -> Result<Exit, Failure> {
-        let desired = read(&files(blueprint)?, self.environment)?;
-        let situation = self.look(&desired, Purpose::Apply).await?;
+        let (desired, head) = read_ahead(&files(blueprint)?, self.environment, self.global)?;
+        let situation = self.look(&desired, Purpose::Apply, Some(head)).await?;
         let made = plan(&desired, &situation.sight.live, &situation.operations, &PlanOptions::default());
         let pods = pods(&situation, &desired).await;
         let status = Status::of(&desired, &situation, &made, pods);

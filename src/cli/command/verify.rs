@@ -28,7 +28,7 @@ impl Session<'_> {
             }
             return Ok(Exit::Done);
         }
-        let provider = situation::provider(&desired, self.environment, self.global)?;
+        let provider = situation::provider(&desired.wanted, self.environment, self.global)?;
         let connection = situation::reach(&*provider, &desired, self.global).await.map_err(|unreached| {
             let error =
                 anyhow::anyhow!("{}", unreached.why.0).context(format!("reach the cluster of {}", desired.name));

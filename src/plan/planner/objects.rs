@@ -267,7 +267,7 @@ impl Draft<'_> {
             at: object.origin.at.clone(),
             deadline_seconds: if makes_pods(&object.id) { WORKLOAD_DEADLINE } else { OBJECT_DEADLINE },
             payload: Payload::Object(Box::new(ObjectStep {
-                manifest: object.manifest.clone(),
+                manifest: object.manifest.value().clone(),
                 secrets: object.secrets.clone(),
                 digest: Some(object.digest()),
                 origin: origin(object),
@@ -281,6 +281,9 @@ impl Draft<'_> {
     }
 
     fn order_objects(&mut self) {
+        if self.steps.is_empty() {
+            return;
+        }
         let (cluster, pools) = self.foundations();
         let planned: Vec<&DesiredObject> = self
             .desired
@@ -290,7 +293,7 @@ impl Draft<'_> {
             .collect();
         let ids: BTreeMap<ObjectKey, StepId> =
             planned.iter().map(|object| (object.id.key(), step_id(&Target::Object(object.id.clone())))).collect();
-        let index = Index::new(planned.iter().map(|object| (&object.id, &object.manifest)));
+        let index = Index::new(planned.iter().map(|object| (&object.id, object.manifest.value())));
         for object in planned {
             let mut needs: BTreeSet<StepId> =
                 index.needs(&object.id, &object.manifest).iter().filter_map(|key| ids.get(key).cloned()).collect();
@@ -313,13 +316,5 @@ fn position_hint(object: &DesiredObject) -> Option<String> {
 
 /// The kinds that definitions of the blueprint bring, each with its definition.
 pub(super) fn kinds_brought(desired: &Desired) -> BTreeMap<GroupKind, &ObjectId> {
-    desired
-        .objects
-        .iter()
-        .filter(|object| object.id.gvk.kind == "CustomResourceDefinition")
-        .filter_map(|object| {
-            let text = |pointer: &str| object.manifest.pointer(pointer)?.as_str().map(str::to_owned);
-            Some((GroupKind { group: text("/spec/group")?, kind: text("/spec/names/kind")? }, &object.id))
-        })
-        .collect()
+    desired.objects.iter().filter_map(|object| Some((object.brings()?, &object.id))).collect()
 }

@@ -130,6 +130,9 @@ impl Draft<'_> {
     /// A namespace takes all that is in it with it, and a definition all its custom resources: where something in them
     /// stays, or could not be seen, they stay too. `objects` and `releases` are what is wanted to be there.
     fn keep_what_holds_others(&mut self, objects: &[DesiredObject], releases: &[DesiredRelease]) {
+        if !self.steps.values().any(|step| matches!(step.action, Action::Delete | Action::Replace)) {
+            return;
+        }
         let mut staying = self.kept.clone();
         staying.extend(objects.iter().map(|object| Target::Object(object.id.clone())));
         staying.extend(releases.iter().map(|release| Target::Release(release.id.clone())));

@@ -42,7 +42,7 @@ impl Constraints {
     /// Reads the LimitRanges that the blueprint asks for.
     pub(super) fn wanted(desired: &crate::desired::Desired, space: &str) -> Self {
         let ranges = of_kind(desired, "", "LimitRange").filter(|range| namespace(range) == space);
-        Self::read(ranges.map(|range| &range.manifest))
+        Self::read(ranges.map(|range| range.manifest.value()))
     }
 
     /// Reads LimitRanges.

@@ -44,7 +44,7 @@ pub(crate) fn object(manifest: Value) -> DesiredObject {
         text("/metadata/name").expect("name"),
     );
     let origin = Origin { path: "objects".into(), at: Some("blueprint.yaml:1:1".into()) };
-    DesiredObject { id, manifest, secrets: vec![], origin }
+    DesiredObject { id, manifest: manifest.into(), secrets: vec![], origin }
 }
 
 /// A pool whose nodes have 8 GPUs each.

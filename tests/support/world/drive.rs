@@ -14,7 +14,9 @@ use wbk_infra::desired::{Desired, SecretReference};
 use wbk_infra::execute::{Actuator, Execution, Holder, Journal, Limits, PlatformActuator, StepError, Stop, execute};
 use wbk_infra::helm::input_digest;
 use wbk_infra::id::{Digest, ObjectId, ReleaseId};
-use wbk_infra::live::{Live, Memory, Observer, Reach, Remembered, RenderedRelease, SecretValue, SecretValues};
+use wbk_infra::live::{
+    EarlyLists, Live, Memory, Observer, Reach, Remembered, RenderedRelease, SecretValue, SecretValues,
+};
 use wbk_infra::plan::{self, Action, Payload, Plan, PlanOptions, Step, StepId, Target};
 use wbk_provider_api::{LeftBehind, Operation, Provider as _};
 use wbk_provider_fake::FakeProvider;
@@ -157,7 +159,8 @@ impl Rig {
         let discovery = cluster.discover().await.expect("the store answers");
         let memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let releases = self.rendered(desired);
-        let observer = Observer { desired, releases: &releases, memory, values: &self.values };
+        let observer =
+            Observer { desired, releases: &releases, memory, values: &self.values, early: EarlyLists::default() };
         let reach = if self.provider.is_running() {
             Reach::Cluster { cluster: &cluster, discovery: &discovery, context: "memory" }
         } else {
