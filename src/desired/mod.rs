@@ -6,7 +6,11 @@
 mod access;
 mod charts;
 mod collect;
+mod gang;
 mod gpu;
+mod lock;
+mod managed;
+mod monitoring;
 mod namespaces;
 mod network;
 mod pools;
@@ -17,6 +21,7 @@ mod scope;
 mod state;
 
 pub use gpu::{Advertiser, ExpectedLabel, GpuVendor, LabelWriter, NodeSystem, PoolGpus, advertiser};
+pub use lock::{ChartMirror, ChartPlaces, Lock, LockError, LockedChart};
 pub use scope::builtin_scope;
 pub(crate) use scope::is_builtin_group;
 pub use state::{
