@@ -5,7 +5,7 @@ use serde::Serialize;
 use serde_json::Value;
 use wbk_provider_api::Disruption;
 
-use crate::plan::{Action, NotPlanned, Plan, Summary};
+use crate::plan::{Action, Advice, NotPlanned, Plan, Summary};
 
 /// A plan as `plan -o json` prints it: what would change, and why not the rest. The saved plan (`--out`) is another file.
 #[derive(Debug, Serialize, JsonSchema)]
@@ -25,6 +25,8 @@ pub struct PlanReport {
     pub changes: Vec<ChangeReport>,
     /// What was not planned.
     pub not_planned: Vec<NotPlanned>,
+    /// What a reader should know although nothing is done about it.
+    pub advice: Vec<Advice>,
 }
 
 /// One change.
@@ -104,5 +106,6 @@ pub fn plan_json(plan: &Plan, simulated: bool) -> PlanReport {
             })
             .collect(),
         not_planned: plan.not_planned.clone(),
+        advice: plan.advice.clone(),
     }
 }

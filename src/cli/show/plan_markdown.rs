@@ -29,6 +29,9 @@ pub fn plan_markdown(plan: &Plan) -> String {
             text.push_str(&format!("| `{}` | {} |\n", entry.what, cell(&entry.reason)));
         }
     }
+    for advice in &plan.advice {
+        text.push_str(&format!("\n> `{}`: {}; {}\n", advice.about, advice.says, advice.hint));
+    }
     text
 }
 

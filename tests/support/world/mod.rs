@@ -9,4 +9,5 @@ mod http;
 mod store;
 
 pub use drive::{Fault, Rig};
+pub use helm::set_status;
 pub use store::{Apply, Key, Object, Store, key};
