@@ -134,6 +134,7 @@ fn happen(rig: &Rig, deed: &Deed) {
 async fn planned(folder: &Path) -> (Plan, bool) {
     let text = std::fs::read_to_string(folder.join("world.yaml")).unwrap_or_default();
     let value = read_values(&text, "world.yaml").unwrap_or_else(|problems| panic!("{problems}"));
+    let value = value.to_json();
     let value = if value.is_null() { json!({}) } else { value };
     let world: World = serde_json::from_value(value).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
     let wanted = desired(&folder.join("blueprint.yaml"), world.today.as_deref());

@@ -1,7 +1,7 @@
 //! A cluster in memory behind a real client: the observer, the planner and the actuator under test are the product's own,
 //! only the API server, helm and the provider are not.
 
-#![allow(dead_code, reason = "each test binary uses a part of it")]
+#![allow(dead_code, unused_imports, reason = "each test binary uses a part of it")]
 
 mod drive;
 mod helm;
