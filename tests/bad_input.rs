@@ -273,10 +273,10 @@ fn a_real_cluster_refuses_bad_credentials_and_full_disks_and_edited_journals_har
     assert_eq!(home.kubectl("bad", &holder).expect(0).stdout, "");
 
     // A journal that was edited is put aside, told, and harms nothing.
-    home.write("../state/wbk-infra/journal/bad.jsonl", "nonsense\n{\"entry\":\"done\",\"step\":\"x\"}\n");
+    home.write("../state/wbk-infra/journal/bad@bad.jsonl", "nonsense\n{\"entry\":\"done\",\"step\":\"x\"}\n");
     let edited = home.run(&["apply", "real.yaml", "--no-verify"]).expect(0);
     assert!(edited.stderr.contains("was edited or damaged"), "{}", edited.stderr);
-    assert!(home.state().join("journal/bad.damaged").exists());
+    assert!(home.state().join("journal/bad@bad.damaged").exists());
     assert_eq!(label(), "two");
 
     // The same server by a kubeconfig whose certificate has run out, whose authority is another, whose token is nobody's.

@@ -11,14 +11,14 @@ use support::small::{self, CONTENTS, NAME, Running, until};
 
 /// Lines of the journal.
 fn announced(home: &Home) -> usize {
-    let journal = home.state().join("journal").join(format!("{NAME}.jsonl"));
+    let journal = home.state().join("journal").join(format!("{NAME}@{NAME}.jsonl"));
     std::fs::read(journal).map_or(0, |bytes| bytes.iter().filter(|byte| **byte == b'\n').count())
 }
 
 /// Starts a command and kills it when the journal has so many lines. `false`: it ended before.
 fn killed_at(home: &Home, lines: usize, command: &mut Command) -> bool {
     // The former run's journal would count.
-    let _ = std::fs::remove_file(home.state().join("journal").join(format!("{NAME}.jsonl")));
+    let _ = std::fs::remove_file(home.state().join("journal").join(format!("{NAME}@{NAME}.jsonl")));
     let mut running = Running::start(home, "killed", command);
     loop {
         if announced(home) >= lines {

@@ -40,7 +40,14 @@ fn the_local_platform_is_applied_drifts_is_mended_and_goes() {
     assert!(mended.stdout.contains("by-hand"), "an apply leaves what others added: {}", mended.stdout);
     assert!(!mended.stdout.contains("requests.cpu"), "{}", mended.stdout);
 
-    let kept = home.run(&["destroy", blueprint, "--yes"]).expect(0);
+    let many = home.run(&["destroy", blueprint, "--yes"]).expect(2);
+    assert!(
+        many.stderr.contains("10 is the most that may go") && many.stderr.contains("--max-deletes"),
+        "{}",
+        many.all()
+    );
+    let kept = home.run(&["destroy", blueprint, "--yes", "--max-deletes", "40"]).expect(0);
+    assert!(kept.stderr.contains("This takes "), "{}", kept.all());
     assert!(kept.stdout.contains("PersistentVolumeClaim wandb-jobs/datasets"), "{}", kept.all());
     let gone = home.run(&["destroy", blueprint, "--delete", "all", "--yes"]).expect(0);
     assert!(gone.stdout.contains("Left: nothing."), "{}", gone.all());

@@ -259,7 +259,10 @@ Examples:
     #[command(after_help = "\
 Examples:
   wbk-infra destroy blueprints/local.yaml                        keeps namespaces, claims, custom kinds and the cluster
-  wbk-infra destroy blueprints/local.yaml --delete all --yes     leaves nothing")]
+  wbk-infra destroy blueprints/local.yaml --delete all --yes     leaves nothing
+
+It says in numbers what goes before it asks. With --yes nobody is asked: more than policy.maxDeletes then go only with
+--delete all, or with --max-deletes.")]
     Destroy {
         /// The blueprint.
         #[command(flatten)]
@@ -267,6 +270,9 @@ Examples:
         /// Decisions.
         #[command(flatten)]
         decisions: DecisionArgs,
+        /// Most that may go; over the blueprint's policy.
+        #[arg(long, value_name = "N")]
+        max_deletes: Option<usize>,
         /// Do not ask.
         #[arg(short, long)]
         yes: bool,

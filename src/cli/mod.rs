@@ -80,7 +80,9 @@ async fn run(cli: Cli, environment: &Environment) -> Result<Exit, Failure> {
         }
         Command::Verify { blueprint, checks, list } => context.verify(&blueprint, &checks, list).await,
         Command::Drift { blueprint, watch, interval } => context.drift(&blueprint, watch, interval).await,
-        Command::Destroy { blueprint, decisions, yes } => context.destroy(&blueprint, &decisions, yes).await,
+        Command::Destroy { blueprint, decisions, max_deletes, yes } => {
+            context.destroy(&blueprint, &decisions, (max_deletes, yes)).await
+        }
         Command::Rehearse { blueprint, fault, keep } => context.rehearse(&blueprint, &fault, keep).await,
         Command::Status { blueprint } => context.status(&blueprint).await,
         Command::Lint { blueprint } => command::lint(&blueprint, &global),

@@ -20,11 +20,12 @@ use crate::{
     cluster::Discovery,
     desired::{ChartMirror, ChartPlaces, Desired, Lock},
     helm::{
-        Cancel, Exists, Helm, HelmSettings, RenderCache, RenderRequest, RenderWorld, Scope, SecretValues,
-        allowed_environment, input_digest,
+        Cancel, Exists, Helm, HelmSettings, OriginOfDigest, RenderCache, RenderRequest, RenderWorld, Scope,
+        SecretValues, allowed_environment, input_digest,
     },
     id::{GroupKind, Gvk, ObjectId, ReleaseId},
     live::RenderedRelease,
+    plan::Target,
 };
 
 /// How long a helm call that changes nothing may take: a pull over a slow link.
@@ -38,6 +39,8 @@ pub struct Charts {
     pub helm: Helm,
     /// The releases for the observer.
     pub rendered: Vec<RenderedRelease>,
+    /// Digests of the charts that nobody pinned, by release as it is printed.
+    pub unpinned: BTreeMap<String, String>,
     /// The objects of each, for waiting.
     pub objects: BTreeMap<ReleaseId, Vec<ObjectId>>,
 }
@@ -132,8 +135,12 @@ pub async fn render_all(
     };
     let mut rendered = Vec::new();
     let mut objects = BTreeMap::new();
+    let mut unpinned = BTreeMap::new();
     for release in &desired.releases {
         let chart = helm.chart(&release.chart).await?;
+        if chart.origin == OriginOfDigest::Found {
+            unpinned.insert(Target::Release(release.id.clone()).to_string(), chart.digest.0.clone());
+        }
         let request = RenderRequest {
             release: &release.id,
             chart: &chart,
@@ -162,7 +169,7 @@ pub async fn render_all(
             objects: if out.stability.reads_cluster { Vec::new() } else { stable },
         });
     }
-    Ok(Charts { helm, rendered, objects })
+    Ok(Charts { helm, rendered, unpinned, objects })
 }
 
 fn read(text: &str) -> Result<Vec<serde_json::Value>, String> {

@@ -379,6 +379,8 @@ impl Looker<'_> {
         };
         let charts = match (desired.releases.is_empty(), purpose) {
             (true, _) => None,
+            // Where nothing can be looked at, what a chart renders is no question: a registry must not hold a destroy back.
+            (false, Purpose::Destroy) if connection.is_none() => None,
             (false, _) => Some(render_all(desired, environment, global, connection.as_ref(), say).await?),
         };
         let rendered = charts.as_ref().map(|charts| charts.rendered.as_slice()).unwrap_or_default();

@@ -13,7 +13,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use wbk_provider_api::Operation;
 
-use super::{Action, NotPlanned, Phase, Plan, Step, StepId, Target, WhyNot};
+use super::{Action, Advice, NotPlanned, Phase, Plan, Step, StepId, Target, WhyNot};
 use crate::{
     desired::{ConflictChoice, Desired},
     id::{GroupKind, ObjectId},
@@ -31,6 +31,8 @@ pub struct PlanOptions {
     pub conflicts: Option<ConflictChoice>,
     /// Data that goes with a release when it is uninstalled, by release, both as they are printed.
     pub holding: BTreeMap<String, Vec<String>>,
+    /// Digests of charts that nobody pinned, by release as it is printed.
+    pub unpinned: BTreeMap<String, String>,
 }
 
 impl PlanOptions {
@@ -194,8 +196,27 @@ impl<'a> Draft<'a> {
             not_planned: self.not_planned.into_iter().collect(),
             unchanged: self.unchanged,
             kinds,
+            advice: if destroys { Vec::new() } else { advice(self.desired, self.options) },
             destroys,
             leaves_broken: Vec::new(),
         }
     }
+}
+
+/// What a reader should know although nothing is done about it: charts that are whatever a server sends.
+fn advice(desired: &Desired, options: &PlanOptions) -> Vec<Advice> {
+    desired
+        .releases
+        .iter()
+        .filter_map(|release| {
+            let about = Target::Release(release.id.clone()).to_string();
+            let digest = options.unpinned.get(&about)?;
+            let place = release.origin.at.as_ref().map(|at| format!(" at {at}")).unwrap_or_default();
+            Some(Advice {
+                about,
+                says: format!("its chart is not pinned; it was found with the digest sha256:{digest}"),
+                hint: format!("pin it{place}: digest: sha256:{digest}"),
+            })
+        })
+        .collect()
 }

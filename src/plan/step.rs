@@ -261,6 +261,18 @@ pub struct NotPlanned {
     pub hint: Option<String>,
 }
 
+/// Something that a reader should know although nothing is done about it.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Advice {
+    /// What it is about, as printed.
+    pub about: String,
+    /// What there is to know.
+    pub says: String,
+    /// One concrete action.
+    pub hint: String,
+}
+
 /// What shall be done, in which order, and why not the rest.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -280,6 +292,9 @@ pub struct Plan {
     pub unchanged: usize,
     /// Kinds of all objects that the blueprint has: written on the ApplySet's parent.
     pub kinds: BTreeSet<GroupKind>,
+    /// What a reader should know.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub advice: Vec<Advice>,
     /// Whether this plan takes the platform away.
     pub destroys: bool,
     /// What can never run although all of this is done: somebody said to go on.

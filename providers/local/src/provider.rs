@@ -91,12 +91,14 @@ impl LocalProvider {
         }
     }
 
-    /// Nobody else's pools are in it. One that does not run cannot be asked, and its deletion was planned and agreed.
+    /// Nobody else's pools are in it. One that does not run or does not answer cannot be asked, and its deletion was planned
+    /// and agreed, in words that say so.
     async fn alone(&self, wanted: &Wanted, name: &str) -> Result<(), LocalError> {
         if !self.clusters.status(name)?.is_some_and(|status| status.is_running()) {
             return Ok(());
         }
-        let others = self.world(name).await?.other_blueprints(&wanted.blueprint);
+        let Ok(world) = self.world(name).await else { return Ok(()) };
+        let others = world.other_blueprints(&wanted.blueprint);
         if others.is_empty() {
             return Ok(());
         }

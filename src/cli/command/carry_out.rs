@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use anyhow::Context;
+use wbk_provider_api::ProviderKind;
 
 use super::{interrupt::stop_on_interrupt, session::Session};
 use crate::{
@@ -52,7 +53,7 @@ impl Session<'_> {
         situation: Situation,
         adopt: Vec<String>,
     ) -> Result<Execution, Failure> {
-        let journal_path = self.environment.state.join("journal").join(format!("{}.jsonl", made.blueprint));
+        let journal_path = self.environment.state.join("journal").join(journal_name(made));
         // An apply that was killed after its last step left a Lease and no work: an empty plan then only tidies.
         if made.is_empty() && (made.world.is_none() || !Journal::was_cut_off(&journal_path)) {
             return Ok(Execution::default());
@@ -195,4 +196,17 @@ fn unfinished_line(before: &crate::execute::Unfinished) -> String {
             before.started.len()
         ),
     }
+}
+
+/// One journal for each blueprint and cluster: two clusters may have blueprints of one name. A cluster that is yet to be made
+/// is known by its name, one that was there before by its uid.
+fn journal_name(plan: &Plan) -> String {
+    let cluster = match (&plan.wanted.cluster.provider, &plan.world) {
+        (ProviderKind::Existing, Some(world)) => &world.uid,
+        _ => &plan.wanted.cluster.name,
+    };
+    let safe = |text: &str| -> String {
+        text.chars().map(|c| if c.is_ascii_alphanumeric() || "-_.".contains(c) { c } else { '_' }).collect()
+    };
+    format!("{}@{}.jsonl", safe(&plan.blueprint), safe(cluster))
 }

@@ -1,6 +1,9 @@
 //! `destroy`.
 
-use std::path::Path;
+use std::{collections::BTreeMap, path::Path};
+
+use anyhow::Context;
+use wbk_provider_api::Disruption;
 
 use super::session::{Session, options, out, unfit};
 use crate::{
@@ -12,7 +15,7 @@ use crate::{
     },
     desired::Desired,
     live::ClusterState,
-    plan::{PlanOptions, SavedPlan, destroy},
+    plan::{Action, Plan, PlanOptions, SavedPlan, Target, destroy},
 };
 
 impl Session<'_> {
@@ -21,7 +24,7 @@ impl Session<'_> {
         &self,
         blueprint: &BlueprintArgs,
         decisions: &DecisionArgs,
-        yes: bool,
+        (max_deletes, yes): (Option<usize>, bool),
     ) -> Result<Exit, Failure> {
         match self.global.output {
             Output::Human | Output::Json | Output::Yaml => {}
@@ -37,7 +40,23 @@ impl Session<'_> {
         if self.global.output == Output::Human && !self.global.quiet {
             self.show_plan(&made, simulated)?;
         }
-        if !made.is_empty() && !self.agreed(&made, yes, simulated)? {
+        let toll = Toll::of(&made);
+        let all = decisions.delete.iter().any(|what| what == "all");
+        let limit = max_deletes.unwrap_or(desired.policy.max_deletes as usize);
+        if yes && toll.count > limit && (max_deletes.is_some() || !all) {
+            return Err(Failure {
+                error: anyhow::anyhow!(
+                    "destroying {} takes {toll} away, and {limit} is the most that may go",
+                    desired.name
+                ),
+                hint: Some(format!(
+                    "if all of it shall go: --max-deletes {}, or answer the question without --yes",
+                    toll.count
+                )),
+                exit: Exit::Usage,
+            });
+        }
+        if !made.is_empty() && !self.agreed_to_destroy(&toll, &desired.name, (limit, yes))? {
             anstream::eprintln!("nothing was changed");
             return Ok(Exit::Done);
         }
@@ -52,6 +71,34 @@ impl Session<'_> {
         report.left = self.scan(desired, memory.as_deref()).await?;
         self.show_report(&report)?;
         Ok(Exit::Done)
+    }
+
+    /// Says in numbers what goes, and asks: for the blueprint's name where it is more than the policy lets go at once.
+    fn agreed_to_destroy(&self, toll: &Toll, name: &str, (limit, yes): (usize, bool)) -> Result<bool, Failure> {
+        if !self.global.quiet {
+            anstream::eprintln!("This takes {toll} away.");
+            for loss in &toll.losses {
+                anstream::eprintln!("  loses the data of {loss}");
+            }
+        }
+        if yes {
+            return Ok(true);
+        }
+        if !self.environment.can_ask {
+            return Err(Failure::usage("a destroy needs a yes, and nobody can be asked here: add --yes"));
+        }
+        let wanted = if toll.count > limit {
+            anstream::eprint!(
+                "That is more than {limit}, the most that goes at once. Write the blueprint's name to go on: "
+            );
+            name
+        } else {
+            anstream::eprint!("Do this? [yes/no] ");
+            "yes"
+        };
+        let mut answer = String::new();
+        std::io::stdin().read_line(&mut answer).context("read the answer")?;
+        Ok(answer.trim() == wanted)
     }
 
     /// What is left after a destroy.
@@ -89,5 +136,43 @@ impl Session<'_> {
             }
         }
         Ok(left)
+    }
+}
+
+/// What a destroy takes away, in numbers.
+struct Toll {
+    count: usize,
+    kinds: BTreeMap<String, usize>,
+    losses: Vec<String>,
+}
+
+impl Toll {
+    fn of(plan: &Plan) -> Self {
+        let mut toll = Self { count: 0, kinds: BTreeMap::new(), losses: Vec::new() };
+        for step in plan.steps.iter().filter(|step| matches!(step.action, Action::Delete | Action::Replace)) {
+            let kind = match &step.target {
+                Target::Object(id) => id.gvk.kind.clone(),
+                Target::Release(_) => "helm release".to_owned(),
+                Target::NodePool(_) => "node pool".to_owned(),
+                Target::Cluster(_) => "cluster".to_owned(),
+            };
+            *toll.kinds.entry(kind).or_default() += 1;
+            toll.count += 1;
+            if let Disruption::LosesData(what) = &step.disruption {
+                toll.losses.push(what.clone());
+            }
+        }
+        toll
+    }
+}
+
+impl std::fmt::Display for Toll {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let kinds: Vec<String> = self.kinds.iter().map(|(kind, count)| format!("{count} {kind}")).collect();
+        match self.count {
+            0 => f.write_str("nothing"),
+            1 => write!(f, "1 thing ({})", kinds.join(", ")),
+            count => write!(f, "{count} things ({})", kinds.join(", ")),
+        }
     }
 }

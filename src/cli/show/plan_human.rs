@@ -41,6 +41,7 @@ pub fn plan_human(plan: &Plan, verbose: bool, simulated: bool) -> String {
     );
     if plan.steps.is_empty() && plan.not_planned.is_empty() && plan.leaves_broken.is_empty() {
         line(&mut text, &format!("Nothing to do: {} objects and releases are as they shall be.", plan.unchanged));
+        worth_knowing(&mut text, plan);
         return text;
     }
     line(&mut text, "");
@@ -50,7 +51,8 @@ pub fn plan_human(plan: &Plan, verbose: bool, simulated: bool) -> String {
             plain_creates += 1;
             continue;
         }
-        one_step(&mut text, step, verbose || (!plan.destroys && step.action != Action::Create), verbose);
+        let told = verbose || (!plan.destroys && step.action != Action::Create) || step.reason.contains("could not be");
+        one_step(&mut text, step, told, verbose);
     }
     if plain_creates > 0 {
         let names = counted(plan);
@@ -87,9 +89,22 @@ pub fn plan_human(plan: &Plan, verbose: bool, simulated: bool) -> String {
             line(&mut text, &format!("             hint: {}", broken.fix));
         }
     }
+    worth_knowing(&mut text, plan);
     line(&mut text, "");
     line(&mut text, &format!("Plan: {}.", Summary::of(plan)));
     text
+}
+
+fn worth_knowing(text: &mut String, plan: &Plan) {
+    if plan.advice.is_empty() {
+        return;
+    }
+    line(text, "");
+    line(text, &paint(Mood::Strong, "Worth knowing:"));
+    for advice in &plan.advice {
+        line(text, &format!("  {}: {}", advice.about, advice.says));
+        line(text, &format!("             hint: {}", advice.hint));
+    }
 }
 
 fn line(text: &mut String, line: &str) {

@@ -6,7 +6,7 @@ use serde_json::Value;
 use wbk_provider_api::Disruption;
 
 use crate::gpu::Broken;
-use crate::plan::{Action, NotPlanned, Plan, Summary};
+use crate::plan::{Action, Advice, NotPlanned, Plan, Summary};
 
 /// A plan as `plan -o json` prints it: what would change, and why not the rest. The saved plan (`--out`) is another file.
 #[derive(Debug, Serialize, JsonSchema)]
@@ -28,6 +28,8 @@ pub struct PlanReport {
     pub not_planned: Vec<NotPlanned>,
     /// What can never run although all of this is done (`--allow-unschedulable`).
     pub leaves_broken: Vec<Broken>,
+    /// What a reader should know although nothing is done about it.
+    pub advice: Vec<Advice>,
 }
 
 /// One change.
@@ -108,5 +110,6 @@ pub fn plan_json(plan: &Plan, simulated: bool) -> PlanReport {
             .collect(),
         not_planned: plan.not_planned.clone(),
         leaves_broken: plan.leaves_broken.clone(),
+        advice: plan.advice.clone(),
     }
 }

@@ -36,6 +36,9 @@ pub fn plan_markdown(plan: &Plan) -> String {
             text.push_str(&format!("| {} | {} | {} |\n", cell(&broken.what), cell(why), cell(&broken.fix)));
         }
     }
+    for advice in &plan.advice {
+        text.push_str(&format!("\n> `{}`: {}; {}\n", advice.about, advice.says, advice.hint));
+    }
     text
 }
 

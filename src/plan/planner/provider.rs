@@ -5,7 +5,10 @@ use std::collections::BTreeSet;
 use wbk_provider_api::{Disruption, Operation, OperationAction, ProviderTarget, Seen};
 
 use super::{Draft, step_id};
-use crate::plan::{Action, Expect, Payload, Phase, Step, StepId, Target, WhyNot};
+use crate::{
+    live::ClusterState,
+    plan::{Action, Expect, Payload, Phase, Step, StepId, Target, WhyNot},
+};
 
 impl Draft<'_> {
     pub(super) fn provider(&mut self, operations: &[Operation]) {
@@ -63,6 +66,7 @@ impl Draft<'_> {
 
     /// The cluster and its pools go last, and only when nothing was kept back in them.
     pub(super) fn provider_removal(&mut self, operations: &[Operation]) {
+        let unseen = self.goes_unseen(operations);
         let kept: Vec<String> = self
             .not_planned
             .iter()
@@ -96,10 +100,14 @@ impl Draft<'_> {
             let mut needs: BTreeSet<StepId> =
                 operation.needs.iter().map(|need| step_id(&provider_target(need))).collect();
             needs.extend(inside.iter().cloned());
+            let reason = match (&unseen, &target) {
+                (Some(unseen), Target::Cluster(_)) => format!("{}; {unseen}", operation.reason),
+                _ => operation.reason.clone(),
+            };
             self.add(Step {
                 id: step_id(&target),
                 action: provider_action(operation.action),
-                reason: operation.reason.clone(),
+                reason,
                 needs,
                 phase: Phase::Prune,
                 expect: Expect::Provider,
@@ -113,6 +121,30 @@ impl Draft<'_> {
                 target,
             });
         }
+    }
+}
+
+impl Draft<'_> {
+    /// A cluster that does not answer goes with all that could not be looked at in it, where it is named, the provider alone
+    /// can take it away, and the policy protects nothing that may be in it. What is said of it then.
+    fn goes_unseen(&mut self, operations: &[Operation]) -> Option<String> {
+        let ClusterState::Unknown(why) = &self.live.cluster else { return None };
+        let cluster = operations.iter().find(|operation| {
+            operation.action == OperationAction::Delete && matches!(operation.target, ProviderTarget::Cluster(_))
+        })?;
+        let what = provider_target(&cluster.target).to_string();
+        if !self.options.may_delete(&what) || !self.desired.policy.protect.is_empty() {
+            return None;
+        }
+        let (objects, releases) = (self.desired.objects.len(), self.desired.releases.len());
+        let text = format!(
+            "it could not be looked into ({}): the blueprint's {objects} objects and {releases} releases go with it as far as \
+             they are there, and so does what others have in it",
+            why.0
+        );
+        self.not_planned.retain(|entry| entry.why != WhyNot::Unseen);
+        self.kept.clear();
+        Some(text)
     }
 }
 

@@ -80,6 +80,8 @@ pub struct Rig {
     pub shared: Arc<Shared>,
     pub provider: FakeProvider,
     pub charts: Charts,
+    /// Why the API server does not answer.
+    pub silent: Option<String>,
     values: SecretValues,
     memory: Mutex<Memory>,
 }
@@ -111,7 +113,14 @@ impl Rig {
         };
         let value = SecretValue::new(secret.as_bytes().to_vec());
         let values = SecretValues::new(BTreeMap::from([(SecretReference::Env("CANARY".into()), value)]));
-        Self { shared: Arc::new(shared), provider, charts: Charts::new(), values, memory: Mutex::new(forgotten()) }
+        Self {
+            shared: Arc::new(shared),
+            provider,
+            charts: Charts::new(),
+            silent: None,
+            values,
+            memory: Mutex::new(forgotten()),
+        }
     }
 
     pub fn store(&self) -> MutexGuard<'_, Store> {
@@ -161,7 +170,9 @@ impl Rig {
         let releases = self.rendered(desired);
         let observer =
             Observer { desired, releases: &releases, memory, values: &self.values, early: EarlyLists::default() };
-        let reach = if self.provider.is_running() {
+        let reach = if let Some(why) = &self.silent {
+            Reach::Unreachable(wbk_provider_api::Why(why.clone()))
+        } else if self.provider.is_running() {
             Reach::Cluster { cluster: &cluster, discovery: &discovery, context: "memory" }
         } else {
             Reach::NoCluster

@@ -37,6 +37,12 @@ fn record(store: &mut Store, id: &ReleaseId, revision: u32, status: &str, labels
     store.update("helm", "", &manifest);
 }
 
+/// The newest revision of a release has this status: a helm died, or somebody else's helm was at work.
+pub fn set_status(store: &mut Store, id: &ReleaseId, status: &str) {
+    let newest = revision(store, id);
+    record(store, id, newest, status, &[]);
+}
+
 /// The newest revision of a release.
 pub fn revision(store: &Store, id: &ReleaseId) -> u32 {
     let prefix = format!("sh.helm.release.v1.{}.v", id.name);
