@@ -29,6 +29,7 @@ pub mod execute;
 pub mod field;
 pub mod gpu;
 pub mod helm;
+mod holder;
 pub mod id;
 pub mod live;
 mod parallel;

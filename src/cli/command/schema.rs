@@ -14,6 +14,7 @@ pub fn schema(of: SchemaOf) -> Result<Exit, Failure> {
         SchemaOf::Plan => serde_json::to_value(schemars::schema_for!(PlanReport))?,
         SchemaOf::Proof => serde_json::to_value(schemars::schema_for!(crate::gpu::Proof))?,
         SchemaOf::Apply => serde_json::to_value(schemars::schema_for!(ApplyReport))?,
+        SchemaOf::Verify => crate::verify::json_schema(),
         SchemaOf::Rehearsal => serde_json::to_value(schemars::schema_for!(RehearsalReport))?,
     };
     out(&serde_json::to_string_pretty(&schema)?);
