@@ -11,10 +11,15 @@ pub const SHAPE: &str = "wbk-infra/shape";
 
 /// Annotation of a pod: how long it runs, `30s`.
 pub const SIMULATE_DURATION: &str = "wbk-infra/simulate-duration";
-/// Annotation of a pod: the exit code it ends with.
+/// Annotation of a pod: the exit code it ends with. Of a node: the exit code of every pod there that says none.
 pub const SIMULATE_EXIT_CODE: &str = "wbk-infra/simulate-exit-code";
 /// Annotation of a pod: the waiting reason its containers stay in, `ImagePullBackOff`.
 pub const SIMULATE_FAILURE: &str = "wbk-infra/simulate-failure";
+/// Annotation of a node: its kubelet says that it is not ready, with this message, and starts nothing.
+pub const SIMULATE_NOT_READY: &str = "wbk-infra/simulate-not-ready";
+/// Annotation of a node: so many of its GPUs are there and not healthy.
+pub const SIMULATE_UNHEALTHY_GPUS: &str = "wbk-infra/simulate-unhealthy-gpus";
+
 /// Annotation of a pod: which part of a GPU node it stands for, `nfd-worker` or `device-plugin`.
 pub const SIMULATES: &str = "wbk-infra/simulates";
 /// Annotation of a pod that stands for a device plugin: what one GPU becomes where GPUs are shared or partitioned, as JSON, by

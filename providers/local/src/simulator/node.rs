@@ -11,6 +11,29 @@ use super::shape::NodeShape;
 use super::{pod, quantity};
 use crate::names;
 
+/// What is wrong with a node, as its annotations say.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Faults {
+    /// Why its kubelet is not ready.
+    pub not_ready: Option<String>,
+    /// GPUs that are there and not healthy.
+    pub unhealthy_gpus: u32,
+    /// How programs on it end.
+    pub exit_code: Option<i32>,
+}
+
+impl Faults {
+    pub(super) fn of(node: &Node) -> Self {
+        let annotation = |key: &str| node.annotations().get(key).map(|text| text.trim());
+        Self {
+            not_ready: annotation(names::SIMULATE_NOT_READY).map(str::to_owned),
+            // A number that cannot be read is none.
+            unhealthy_gpus: annotation(names::SIMULATE_UNHEALTHY_GPUS).and_then(|n| n.parse().ok()).unwrap_or(0),
+            exit_code: annotation(names::SIMULATE_EXIT_CODE).and_then(|code| code.parse().ok()),
+        }
+    }
+}
+
 /// Which of the pods that change a node run on it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Running {
@@ -50,10 +73,14 @@ pub(super) fn status_patch(
     now: &str,
 ) -> Option<Value> {
     let status = node.status.clone().unwrap_or_default();
-    let wanted = resources(node, shape, running);
-    let capacity = resource_patch(&wanted, status.capacity.as_ref());
-    let allocatable = resource_patch(&wanted, status.allocatable.as_ref());
-    let conditions = conditions(status.conditions.as_deref().unwrap_or_default(), now);
+    let faults = Faults::of(node);
+    // A kubelet counts GPUs that are not healthy in its capacity and leaves them out of what it offers.
+    let devices = shape.shape.gpu.as_ref().map_or(0, |gpu| gpu.count);
+    let healthy = devices.saturating_sub(faults.unhealthy_gpus);
+    let capacity = resource_patch(&resources(node, shape, running, devices), status.capacity.as_ref());
+    let allocatable = resource_patch(&resources(node, shape, running, healthy), status.allocatable.as_ref());
+    let has = status.conditions.as_deref().unwrap_or_default();
+    let conditions = conditions(has, faults.not_ready.as_deref(), now);
     let kubelet = format!("v{version}");
     let informed = status.node_info.as_ref().is_some_and(|info| info.kubelet_version == kubelet);
     if capacity.is_empty() && allocatable.is_empty() && conditions.is_none() && informed {
@@ -85,8 +112,8 @@ pub(super) fn status_patch(
     Some(json!({"metadata": {"uid": node.uid()}, "status": patch}))
 }
 
-/// Every resource of the node; `None` for one that must not be there now.
-fn resources(node: &Node, shape: &NodeShape, running: &Running) -> BTreeMap<String, Option<String>> {
+/// Every resource of the node, with so many GPUs; `None` for one that must not be there now.
+fn resources(node: &Node, shape: &NodeShape, running: &Running, gpus: u32) -> BTreeMap<String, Option<String>> {
     let base = &shape.shape;
     let mut resources = BTreeMap::from([
         ("cpu".to_owned(), Some(quantity::cpu(base.cpu_millis))),
@@ -100,7 +127,7 @@ fn resources(node: &Node, shape: &NodeShape, running: &Running) -> BTreeMap<Stri
             let of_one = node.labels().get(names::PLUGIN_CONFIG).and_then(|name| configurations.get(name));
             let whole = BTreeMap::from([(gpu.resource.clone(), 1)]);
             for (resource, count) in of_one.unwrap_or(&whole) {
-                resources.insert(resource.clone(), Some((count * u64::from(gpu.count)).to_string()));
+                resources.insert(resource.clone(), Some((count * u64::from(gpus)).to_string()));
             }
         }
     }
@@ -134,25 +161,29 @@ fn resource_patch(
 }
 
 /// All conditions with ours right; `None` where they are right already.
-fn conditions(has: &[NodeCondition], now: &str) -> Option<Value> {
-    const OURS: [(&str, &str, &str); 4] = [
-        ("Ready", "True", "KubeletReady"),
-        ("MemoryPressure", "False", "KubeletHasSufficientMemory"),
-        ("DiskPressure", "False", "KubeletHasNoDiskPressure"),
-        ("PIDPressure", "False", "KubeletHasSufficientPID"),
+fn conditions(has: &[NodeCondition], not_ready: Option<&str>, now: &str) -> Option<Value> {
+    let ready = match not_ready {
+        None => ("Ready", "True", "KubeletReady", "simulated"),
+        Some(why) => ("Ready", "False", "KubeletNotReady", why),
+    };
+    let ours = [
+        ready,
+        ("MemoryPressure", "False", "KubeletHasSufficientMemory", "simulated"),
+        ("DiskPressure", "False", "KubeletHasNoDiskPressure", "simulated"),
+        ("PIDPressure", "False", "KubeletHasSufficientPID", "simulated"),
     ];
     let right = |kind: &str, status: &str| has.iter().any(|found| found.type_ == kind && found.status == status);
-    if OURS.iter().all(|(kind, status, _)| right(kind, status)) {
+    if ours.iter().all(|(kind, status, _, _)| right(kind, status)) {
         return None;
     }
     let mut all: Vec<Value> = has
         .iter()
-        .filter(|found| !OURS.iter().any(|(kind, _, _)| *kind == found.type_))
+        .filter(|found| !ours.iter().any(|(kind, _, _, _)| *kind == found.type_))
         .map(|found| serde_json::to_value(found).expect("a condition is plain data"))
         .collect();
-    for (kind, status, reason) in OURS {
+    for (kind, status, reason, message) in ours {
         all.push(json!({
-            "type": kind, "status": status, "reason": reason, "message": "simulated",
+            "type": kind, "status": status, "reason": reason, "message": message,
             "lastHeartbeatTime": now, "lastTransitionTime": now,
         }));
     }
@@ -228,5 +259,26 @@ mod tests {
         let node: Node = serde_json::from_value(json!({"metadata": {"labels": labels}})).unwrap();
         let gone = label_patch(&node, &shape, &Running::default()).unwrap();
         assert_eq!(gone["metadata"]["labels"]["feature.node.kubernetes.io/pci-0302_10de.present"], Value::Null);
+    }
+
+    #[test]
+    fn a_node_with_faults_says_so_as_a_kubelet_does_and_recovers() {
+        let running = plugin(json!({}));
+        let annotations = json!({"wbk-infra/simulate-not-ready": "container runtime is down",
+            "wbk-infra/simulate-unhealthy-gpus": "1"});
+        let node = |annotations: &Value, status: &Value| -> Node {
+            serde_json::from_value(json!({"metadata": {"annotations": annotations}, "status": status})).unwrap()
+        };
+        let patch = patched(&node(&annotations, &json!({})), &running);
+        assert_eq!(patch["status"]["allocatable"]["nvidia.com/gpu"], "7");
+        assert_eq!(patch["status"]["capacity"]["nvidia.com/gpu"], "8");
+        let ready = &patch["status"]["conditions"][0];
+        assert_eq!((&ready["status"], &ready["reason"]), (&json!("False"), &json!("KubeletNotReady")));
+        assert_eq!(ready["message"], "container runtime is down");
+        let same = node(&annotations, &patch["status"]);
+        assert_eq!(status_patch(&same, &gpu_shape(), &running, "1.36.3", "later"), None, "nothing to do twice");
+        let mended = patched(&node(&json!({}), &patch["status"]), &running);
+        assert_eq!(mended["status"]["allocatable"]["nvidia.com/gpu"], "8");
+        assert_eq!(mended["status"]["conditions"][0]["status"], "True");
     }
 }

@@ -8,6 +8,7 @@ use kube::ResourceExt as _;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
+use super::node::Faults;
 use crate::names;
 
 /// How long a pod that finishes runs, where its annotation does not say.
@@ -26,8 +27,11 @@ pub(super) enum Next {
     Remove,
 }
 
-/// What happens next to a pod that is bound to a simulated node.
-pub(super) fn next(pod: &Pod, now: Timestamp) -> Next {
+/// How long a kubelet says why a pull failed before it says that it backs off.
+const FIRST_PULL: Duration = Duration::from_secs(1);
+
+/// What happens next to a pod that is bound to a simulated node with such faults.
+pub(super) fn next(pod: &Pod, faults: &Faults, now: Timestamp) -> Next {
     let (Some(spec), status) = (&pod.spec, pod.status.clone().unwrap_or_default()) else { return Next::Nothing };
     let phase = status.phase.as_deref().unwrap_or("Pending");
     let ended = matches!(phase, "Succeeded" | "Failed");
@@ -45,7 +49,19 @@ pub(super) fn next(pod: &Pod, now: Timestamp) -> Next {
         return Next::Nothing;
     }
     if let Some(reason) = pod.annotations().get(names::SIMULATE_FAILURE) {
-        return if waits_with(&status, reason) { Next::Nothing } else { Next::Patch(waiting(pod, spec, reason, now)) };
+        let why = |_: &str| "simulated by an annotation of the pod".to_owned();
+        return if waits_with(&status, reason) {
+            Next::Nothing
+        } else {
+            Next::Patch(waiting(pod, spec, (reason, &why), now))
+        };
+    }
+    if phase != "Running" && faults.not_ready.is_some() {
+        // Looked at again when the node changes.
+        return Next::Nothing;
+    }
+    if phase != "Running" && spec.containers.iter().any(|container| unpullable(container).is_some()) {
+        return pull(pod, spec, &status, now);
     }
     if phase != "Running" {
         return Next::Patch(running(pod, spec, &status, now));
@@ -57,7 +73,7 @@ pub(super) fn next(pod: &Pod, now: Timestamp) -> Next {
     let ran = Duration::try_from(now.duration_since(began)).unwrap_or(Duration::ZERO);
     match duration(pod).checked_sub(ran) {
         Some(left) if !left.is_zero() => Next::LookIn(left),
-        _ => Next::Patch(finished(pod, spec, &status, exit_code(pod), now)),
+        _ => Next::Patch(finished(pod, spec, &status, exit_code(pod, faults), now)),
     }
 }
 
@@ -80,8 +96,44 @@ fn parse_duration(text: &str) -> Option<Duration> {
     Duration::try_from(span).ok()
 }
 
-fn exit_code(pod: &Pod) -> i32 {
-    pod.annotations().get(names::SIMULATE_EXIT_CODE).and_then(|text| text.trim().parse().ok()).unwrap_or(0)
+fn exit_code(pod: &Pod, faults: &Faults) -> i32 {
+    let own = pod.annotations().get(names::SIMULATE_EXIT_CODE).and_then(|text| text.trim().parse().ok());
+    own.or(faults.exit_code).unwrap_or(0)
+}
+
+/// The registry of an image that nobody can pull: its host is below `.invalid`, which by RFC 2606 is no host anywhere.
+fn unpullable(container: &Container) -> Option<&str> {
+    let (host, _) = container.image.as_deref()?.split_once('/')?;
+    host.split(':').next()?.ends_with(".invalid").then_some(host)
+}
+
+/// A pull that fails: first with the registry's trouble, then with the kubelet's back-off. The words are containerd's and
+/// the kubelet's.
+fn pull(pod: &Pod, spec: &PodSpec, status: &PodStatus, now: Timestamp) -> Next {
+    let of =
+        |name: &str| spec.containers.iter().find(|container| container.name == name).and_then(|c| c.image.as_deref());
+    if waits_with(status, "ImagePullBackOff") {
+        return Next::Nothing;
+    }
+    if waits_with(status, "ErrImagePull") {
+        let began = status.start_time.as_ref().map_or(now, |time| time.0);
+        let waited = Duration::try_from(now.duration_since(began)).unwrap_or(Duration::ZERO);
+        return match FIRST_PULL.checked_sub(waited) {
+            Some(left) if !left.is_zero() => Next::LookIn(left),
+            _ => {
+                let why = |name: &str| format!("Back-off pulling image \"{}\"", of(name).unwrap_or_default());
+                Next::Patch(waiting(pod, spec, ("ImagePullBackOff", &why), now))
+            }
+        };
+    }
+    let why = |name: &str| {
+        let image = of(name).unwrap_or_default();
+        let host = image.split('/').next().unwrap_or_default();
+        format!(
+            "failed to pull and unpack image \"{image}\": failed to resolve reference \"{image}\": dial tcp: lookup {host}: no such host"
+        )
+    };
+    Next::Patch(waiting(pod, spec, ("ErrImagePull", &why), now))
 }
 
 fn waits_with(status: &PodStatus, reason: &str) -> bool {
@@ -90,18 +142,25 @@ fn waits_with(status: &PodStatus, reason: &str) -> bool {
     })
 }
 
-fn waiting(pod: &Pod, spec: &PodSpec, reason: &str, now: Timestamp) -> Value {
-    let state = json!({"waiting": {"reason": reason, "message": "simulated by an annotation of the pod"}});
-    let statuses: Vec<Value> =
-        spec.containers.iter().map(|container| container_status(pod, container, &state, false)).collect();
+/// All containers wait with a reason, and a message for each.
+fn waiting(pod: &Pod, spec: &PodSpec, (reason, why): (&str, &dyn Fn(&str) -> String), now: Timestamp) -> Value {
+    let statuses: Vec<Value> = spec
+        .containers
+        .iter()
+        .map(|container| {
+            let state = json!({"waiting": {"reason": reason, "message": why(&container.name)}});
+            container_status(pod, container, &state, false)
+        })
+        .collect();
     let conditions = json!([
         condition("PodScheduled", "True", "", now),
         condition("Initialized", "True", "", now),
         condition("ContainersReady", "False", "ContainersNotReady", now),
         condition("Ready", "False", "ContainersNotReady", now),
     ]);
+    let began = pod.status.as_ref().and_then(|status| status.start_time.as_ref()).map_or(now, |time| time.0);
     let status = json!({
-        "phase": "Pending", "startTime": now, "hostIP": host(pod), "conditions": conditions,
+        "phase": "Pending", "startTime": began, "hostIP": host(pod), "conditions": conditions,
         "containerStatuses": statuses,
     });
     patch(pod, status)
@@ -250,14 +309,14 @@ mod tests {
     fn a_pod_runs_then_finishes_after_its_duration_with_its_exit_code() {
         let annotations = json!({"wbk-infra/simulate-duration": "30s", "wbk-infra/simulate-exit-code": "3"});
         let pending = pod(json!({"metadata": {"annotations": annotations}}));
-        let running = status(next(&pending, at(0)));
+        let running = status(next(&pending, &Faults::default(), at(0)));
         assert_eq!(running["phase"], "Running");
         let running = pod(json!({"metadata": {"annotations": annotations}, "status": running}));
-        assert_eq!(next(&running, at(10)), Next::LookIn(Duration::from_secs(20)));
-        let ended = status(next(&running, at(30)));
+        assert_eq!(next(&running, &Faults::default(), at(10)), Next::LookIn(Duration::from_secs(20)));
+        let ended = status(next(&running, &Faults::default(), at(30)));
         assert_eq!(ended["phase"], "Failed");
         assert_eq!(ended["containerStatuses"][0]["state"]["terminated"]["exitCode"], 3);
-        assert_eq!(next(&pod(json!({"status": ended})), at(31)), Next::Nothing);
+        assert_eq!(next(&pod(json!({"status": ended})), &Faults::default(), at(31)), Next::Nothing);
     }
 
     #[test]
@@ -266,27 +325,56 @@ mod tests {
             json!([{"apiVersion": "apps/v1", "kind": "DaemonSet", "name": "x", "uid": "y", "controller": true}]);
         let pending = pod(json!({"metadata": {"ownerReferences": owner}, "spec": {"restartPolicy": "Always"}}));
         let mut running = pending.clone();
-        running.status = serde_json::from_value(status(next(&pending, at(0)))).unwrap();
-        assert_eq!(next(&running, at(1000)), Next::Nothing);
+        running.status = serde_json::from_value(status(next(&pending, &Faults::default(), at(0)))).unwrap();
+        assert_eq!(next(&running, &Faults::default(), at(1000)), Next::Nothing);
     }
 
     #[test]
     fn a_deleted_pod_is_removed_and_a_tracked_one_ends_first() {
         let gone = json!({"deletionTimestamp": "2026-01-01T00:00:00Z", "deletionGracePeriodSeconds": 30});
-        assert_eq!(next(&pod(json!({"metadata": gone})), at(0)), Next::Remove);
+        assert_eq!(next(&pod(json!({"metadata": gone})), &Faults::default(), at(0)), Next::Remove);
         let mut tracked = gone.clone();
         tracked["finalizers"] = json!(["batch.kubernetes.io/job-tracking"]);
-        let ended = status(next(&pod(json!({"metadata": tracked})), at(0)));
+        let ended = status(next(&pod(json!({"metadata": tracked})), &Faults::default(), at(0)));
         assert_eq!(ended["phase"], "Failed");
         tracked["deletionGracePeriodSeconds"] = json!(0);
-        assert_eq!(next(&pod(json!({"metadata": tracked})), at(0)), Next::Nothing);
+        assert_eq!(next(&pod(json!({"metadata": tracked})), &Faults::default(), at(0)), Next::Nothing);
     }
 
     #[test]
     fn an_image_that_cannot_be_pulled_keeps_the_pod_waiting() {
         let failure = json!({"annotations": {"wbk-infra/simulate-failure": "ImagePullBackOff"}});
-        let first = status(next(&pod(json!({"metadata": failure})), at(0)));
+        let first = status(next(&pod(json!({"metadata": failure})), &Faults::default(), at(0)));
         assert_eq!(first["containerStatuses"][0]["state"]["waiting"]["reason"], "ImagePullBackOff");
-        assert_eq!(next(&pod(json!({"metadata": failure, "status": first})), at(1)), Next::Nothing);
+        assert_eq!(next(&pod(json!({"metadata": failure, "status": first})), &Faults::default(), at(1)), Next::Nothing);
+    }
+
+    #[test]
+    fn an_image_of_no_registry_is_pulled_in_vain_as_a_kubelet_does() {
+        let image = json!({"spec": {"containers": [{"name": "c", "image": "registry.invalid/x:1"}]}});
+        let with = |status: &Value| {
+            let mut pod: Value = json!({"status": status});
+            merge(&mut pod, image.clone());
+            self::pod(pod)
+        };
+        let first = status(next(&with(&json!({})), &Faults::default(), at(0)));
+        let waiting = &first["containerStatuses"][0]["state"]["waiting"];
+        assert_eq!(waiting["reason"], "ErrImagePull");
+        assert!(waiting["message"].as_str().unwrap().ends_with("lookup registry.invalid: no such host"));
+        assert_eq!(next(&with(&first), &Faults::default(), at(0)), Next::LookIn(Duration::from_secs(1)));
+        let second = status(next(&with(&first), &Faults::default(), at(1)));
+        assert_eq!(second["containerStatuses"][0]["state"]["waiting"]["reason"], "ImagePullBackOff");
+        assert_eq!(next(&with(&second), &Faults::default(), at(2)), Next::Nothing);
+    }
+
+    #[test]
+    fn a_node_that_is_not_ready_starts_nothing_and_a_bad_one_fails_its_pods() {
+        let down = Faults { not_ready: Some("down".into()), ..Faults::default() };
+        assert_eq!(next(&pod(json!({})), &down, at(0)), Next::Nothing);
+        let bad = Faults { exit_code: Some(9), ..Faults::default() };
+        let running = pod(json!({"status": status(next(&pod(json!({})), &bad, at(0)))}));
+        assert_eq!(status(next(&running, &bad, at(2)))["containerStatuses"][0]["state"]["terminated"]["exitCode"], 9);
+        let own = json!({"metadata": {"annotations": {"wbk-infra/simulate-exit-code": "0"}}, "status": running.status});
+        assert_eq!(status(next(&pod(own), &bad, at(2)))["phase"], "Succeeded", "what the pod says goes before");
     }
 }

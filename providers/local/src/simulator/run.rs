@@ -15,7 +15,7 @@ use kube::{Api, Resource, ResourceExt as _};
 use serde_json::Value;
 use tokio::time::Instant;
 
-use super::node::Running;
+use super::node::{Faults, Running};
 use super::pod::{self, Next};
 use super::role::{self, Role};
 use super::{lease, node};
@@ -216,9 +216,9 @@ impl Simulator {
             Key::Node(name) => self.look_at_node(name),
             Key::Pod(namespace, name) => {
                 let pod = self.pods.get(namespace, name)?;
-                self.nodes.get("", node_of(pod)?)?;
+                let faults = Faults::of(self.nodes.get("", node_of(pod)?)?);
                 let api = Api::<Pod>::namespaced(self.client.clone(), namespace);
-                pod_work(api, pod, pod::next(pod, Timestamp::now()))
+                pod_work(api, pod, pod::next(pod, &faults, Timestamp::now()))
             }
         }
     }
