@@ -28,6 +28,7 @@ pub mod drift;
 pub mod execute;
 pub mod field;
 pub mod helm;
+mod holder;
 pub mod id;
 pub mod live;
 mod parallel;

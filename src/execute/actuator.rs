@@ -9,7 +9,7 @@ use super::{
     absence::Absences,
     error::StepError,
     event::EventSink,
-    lease::{Holder, Lease},
+    lease::Lease,
     news::Newsroom,
     objects::{ObjectRunner, brings_kinds},
     parent::Parent,
@@ -17,6 +17,7 @@ use super::{
 };
 use crate::{
     cluster::{Cluster, Discovery, Marks, connect},
+    holder::Holder,
     id::Digest,
     live::{Remembered, SecretValues},
     plan::{Action, Payload, Plan, ReleaseStep, Step, StepId, Target},

@@ -15,7 +15,10 @@ use http::Method;
 use serde_json::{Value, json};
 
 use super::event::{Event, EventSink};
-use crate::cluster::{Cluster, ClusterError, ErrorKind, Marks, system_namespace};
+use crate::{
+    cluster::{Cluster, ClusterError, ErrorKind, Marks, system_namespace},
+    holder::{Holder, spoken},
+};
 
 /// How long a holder may be silent. Renewals come three times in a term, so that one lost request does not lose the Lease;
 /// a busy 2-core API server answered within 1 s in all runs, and 15 s leaves room for its restart.
@@ -44,49 +47,6 @@ impl From<ClusterError> for LeaseError {
     fn from(error: ClusterError) -> Self {
         Self::Cluster(error)
     }
-}
-
-/// Who asks for the Lease.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Holder {
-    /// The machine's name.
-    pub host: String,
-    /// The process.
-    pub pid: u32,
-}
-
-impl Holder {
-    /// This process on a host.
-    pub fn this_process(host: impl Into<String>) -> Self {
-        Self { host: host.into(), pid: std::process::id() }
-    }
-
-    fn identity(&self) -> String {
-        format!("{}/{}/{}", self.host, self.pid, started_at(self.pid).unwrap_or_default())
-    }
-
-    /// Whether the holder of an identity is a process of this host that is gone.
-    fn is_gone(&self, identity: &str) -> bool {
-        let parts: Vec<&str> = identity.rsplitn(3, '/').collect();
-        let [started, pid, host] = parts[..] else { return false };
-        let Ok(pid) = pid.parse::<u32>() else { return false };
-        // Without a start time (no procfs) nothing is known about that process.
-        host == self.host && !started.is_empty() && started_at(pid).is_none_or(|now| now != started)
-    }
-}
-
-/// An identity as a person reads it.
-fn spoken(identity: &str) -> String {
-    match identity.rsplitn(3, '/').collect::<Vec<_>>()[..] {
-        [_started, pid, host] => format!("process {pid} on {host}"),
-        _ => identity.to_owned(),
-    }
-}
-
-/// The start time of a process in the kernel's ticks: a pid that is used again has another one.
-pub(super) fn started_at(pid: u32) -> Option<String> {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?; // No such process, or no procfs.
-    stat.rsplit_once(')')?.1.split_whitespace().nth(19).map(str::to_owned)
 }
 
 /// A held Lease. Dropping it stops the renewal; [`Lease::release`] hands it back.
@@ -262,18 +222,4 @@ fn lease(marks: &Marks, identity: &str, epoch: u64, now: jiff::Timestamp, versio
 /// Kubernetes' MicroTime: six digits of a second.
 fn micro(time: jiff::Timestamp) -> String {
     time.strftime("%Y-%m-%dT%H:%M:%S.%6fZ").to_string()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_process_of_this_host_that_is_gone_is_known_and_others_are_not() {
-        let here = Holder::this_process("host");
-        assert!(!here.is_gone(&here.identity()), "this process lives");
-        assert!(here.is_gone(&format!("host/{}/1", here.pid)), "the pid was used again");
-        assert!(!here.is_gone(&format!("elsewhere/{}/1", here.pid)), "another host's processes cannot be seen");
-        assert!(!here.is_gone("nonsense"));
-    }
 }

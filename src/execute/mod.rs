@@ -16,11 +16,12 @@ mod releases;
 mod urgency;
 mod waiting;
 
+pub use crate::holder::Holder;
 pub use actuator::{Actuator, Limits, PlatformActuator, ReleaseRunner};
 pub use error::StepError;
 pub use event::{Event, EventSink};
 pub use executor::{Execution, Fence, Stop, execute};
 pub use journal::{Journal, JournalError, Unfinished};
-pub use lease::{Holder, Lease, LeaseError};
+pub use lease::{Lease, LeaseError};
 pub use orphans::end_orphans;
 pub use releases::HelmRunner;

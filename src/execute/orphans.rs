@@ -9,7 +9,7 @@ use std::{
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use super::lease::started_at;
+use crate::holder::started_at;
 
 /// How long an interrupted helm may take to write "failed" into its record: a request or two.
 const GRACE: Duration = Duration::from_secs(10);
