@@ -186,7 +186,7 @@ async fn a_run_that_is_dropped_still_removes_what_it_made() {
     }
     drop(cx);
     let path = tokio::time::timeout(Duration::from_secs(5), deleted.recv()).await.expect("in time").expect("a path");
-    assert!(path.contains("/jobs/wbk-verify-gpu-"), "{path}");
+    assert!(path.contains("/jobs/wbk-verify-job-gpu-"), "{path}");
 }
 
 #[tokio::test]
@@ -207,7 +207,7 @@ async fn an_interrupt_ends_the_run_with_doubts_and_removes_what_was_made() {
     assert!(report.interrupted);
     assert!(matches!(&report.entries[0].outcome, Outcome::Inconclusive { reason } if reason.contains("interrupted")));
     let path = deleted.try_recv().expect("the Job was deleted before the run returned");
-    assert!(path.starts_with("/apis/batch/v1/namespaces/jobs/jobs/wbk-verify-gpu-"), "{path}");
+    assert!(path.starts_with("/apis/batch/v1/namespaces/jobs/jobs/wbk-verify-job-gpu-"), "{path}");
     let mut finished = 0;
     while let Ok(event) = heard.try_recv() {
         if let VerifyEvent::Finished { .. } = event {

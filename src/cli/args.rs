@@ -86,6 +86,8 @@ pub enum Output {
     Ctrf,
     /// JUnit XML (verify).
     Junit,
+    /// One self-contained HTML page (verify).
+    Html,
 }
 
 /// When to colour.
@@ -144,7 +146,7 @@ pub enum Conflicts {
     Stop,
 }
 
-/// Which checks run.
+/// Which checks run, and how.
 #[derive(Debug, Args, Clone, Default)]
 pub struct CheckArgs {
     /// Only these checks: `nodes`, `quota/*`.
@@ -153,6 +155,55 @@ pub struct CheckArgs {
     /// Not these checks.
     #[arg(long, value_name = "CHECK")]
     pub skip: Vec<String>,
+    /// Allow checks that disturb, cost, or need a privileged pod.
+    #[arg(long, value_enum, value_name = "WHAT")]
+    pub allow: Vec<Allowed>,
+    /// Seconds for all checks together; what has not ended by then is inconclusive.
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    pub timeout: Option<u64>,
+    /// The image of plain pods of checks; it needs `true`, `sleep` and `ls` [default: busybox].
+    #[arg(long, value_name = "IMAGE")]
+    pub image: Option<String>,
+    /// The image in which `nvidia-smi` is run [default: nvidia/cuda base].
+    #[arg(long, value_name = "IMAGE")]
+    pub gpu_image: Option<String>,
+    /// Write a report as well: `html=verify.html`, `junit=…`, `ctrf=…`, `markdown=…`, `json=…`.
+    #[arg(long, value_name = "FORMAT=FILE", value_parser = report_file)]
+    pub report: Vec<(ReportFormat, PathBuf)>,
+}
+
+/// What a check does only when it is named.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Allowed {
+    /// A privileged pod on a node whose GPU pod failed, to tell driver from plugin.
+    DebugPod,
+    /// Filling an idle pool with pods of low priority and pushing one out.
+    Preemption,
+    /// Making a pool without nodes grow.
+    ScaleUp,
+}
+
+/// Formats of reports that are written to files.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ReportFormat {
+    /// One self-contained HTML page.
+    Html,
+    /// JSON with a published schema.
+    Json,
+    /// CTRF JSON.
+    Ctrf,
+    /// JUnit XML.
+    Junit,
+    /// Markdown.
+    Markdown,
+}
+
+fn report_file(text: &str) -> Result<(ReportFormat, PathBuf), String> {
+    let (format, file) = text.split_once('=').ok_or("write FORMAT=FILE, as in html=verify.html")?;
+    if file.is_empty() {
+        return Err(format!("`{format}=` names no file"));
+    }
+    Ok((ReportFormat::from_str(format, false)?, PathBuf::from(file)))
 }
 
 /// What can be asked.
@@ -205,7 +256,8 @@ Examples:
     #[command(after_help = "\
 Examples:
   wbk-infra verify blueprints/local.yaml
-  wbk-infra verify site.yaml --only nodes --only 'jobs/*' -o junit > verify.xml")]
+  wbk-infra verify site.yaml --only nodes --only 'jobs/*' -o junit > verify.xml
+  wbk-infra verify site.yaml --allow preemption --report html=verify.html --report junit=verify.xml")]
     Verify {
         /// The blueprint.
         #[command(flatten)]
@@ -216,6 +268,9 @@ Examples:
         /// List the checks and run none.
         #[arg(long)]
         list: bool,
+        /// The same as `-o json`.
+        #[arg(long)]
+        json: bool,
     },
     /// Say what moved since the last apply, and who moved it; exit with 3 when something did.
     #[command(after_help = "\
@@ -304,7 +359,7 @@ Faults, each once:
         #[arg(short = 'f', long = "file", value_name = "FILE")]
         files: Vec<PathBuf>,
     },
-    /// Print the JSON Schema of blueprints, of plans, of what an apply did, or of rehearsals.
+    /// Print the JSON Schema of blueprints, of plans, of what an apply did, of what a verification found, or of rehearsals.
     Schema {
         /// Of what.
         #[arg(value_enum, default_value_t = SchemaOf::Blueprint)]
@@ -353,6 +408,8 @@ pub enum SchemaOf {
     Plan,
     /// `apply -o json` and `destroy -o json`.
     Apply,
+    /// `verify -o json`.
+    Verify,
     /// `rehearse -o json`.
     Rehearsal,
 }

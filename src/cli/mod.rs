@@ -69,7 +69,10 @@ pub fn main() -> ExitCode {
 }
 
 async fn run(cli: Cli, environment: &Environment) -> Result<Exit, Failure> {
-    let Cli { command, global } = cli;
+    let Cli { command, mut global } = cli;
+    if let Command::Verify { json: true, .. } = command {
+        global.output = args::Output::Json;
+    }
     let context = Session { environment, global: &global };
     match command {
         Command::Plan { blueprint, decisions, out, exit_code } => {
@@ -78,7 +81,7 @@ async fn run(cli: Cli, environment: &Environment) -> Result<Exit, Failure> {
         Command::Apply { blueprint, decisions, checks, yes, no_verify } => {
             context.apply(&blueprint, &decisions, &checks, yes, !no_verify).await
         }
-        Command::Verify { blueprint, checks, list } => context.verify(&blueprint, &checks, list).await,
+        Command::Verify { blueprint, checks, list, json: _ } => context.verify(&blueprint, &checks, list).await,
         Command::Drift { blueprint, watch, interval } => context.drift(&blueprint, watch, interval).await,
         Command::Destroy { blueprint, decisions, yes } => context.destroy(&blueprint, &decisions, yes).await,
         Command::Rehearse { blueprint, fault, keep } => context.rehearse(&blueprint, &fault, keep).await,

@@ -134,6 +134,11 @@ impl Api {
         self.json("POST", path, Some(body), "application/json").await
     }
 
+    /// Replaces what is at `path`.
+    pub(super) async fn put(&self, path: &str, body: &Value) -> Result<Value, Trouble> {
+        self.json("PUT", path, Some(body), "application/json").await
+    }
+
     /// Deletes what is at `path`, its dependants in the background. What is not there counts as deleted.
     pub(super) async fn delete(&self, path: &str) -> Result<(), Trouble> {
         let options = serde_json::json!({

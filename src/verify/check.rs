@@ -4,15 +4,16 @@ use std::fmt;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::api::Trouble;
-use super::context::CheckContext;
+use super::context::{CheckContext, VerifyOptions};
 use crate::desired::{Desired, Origin};
 
 /// Names a check: `section.what/of-what`, as in `nodes.ready/a100` or `quota.enforced/wandb-jobs`.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(transparent)]
 pub struct CheckId(String);
 
@@ -54,7 +55,7 @@ pub enum Applicability {
 }
 
 /// What was measured, beside what was wanted.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Evidence {
     /// What was found, in words: `3 of 3 nodes Ready`.
     pub measured: String,
@@ -82,7 +83,7 @@ impl Evidence {
 }
 
 /// How a check ended.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase", tag = "outcome")]
 pub enum Outcome {
     /// The promise holds.
@@ -152,10 +153,15 @@ pub trait Check: Send + Sync {
         None
     }
 
-    /// Whether the blueprint gives it something to prove.
-    fn applies(&self, desired: &Desired) -> Applicability {
-        let _every_blueprint = desired;
+    /// Whether the blueprint gives it something to prove, and what it does was asked for.
+    fn applies(&self, desired: &Desired, options: &VerifyOptions) -> Applicability {
+        let _every_blueprint = (desired, options);
         Applicability::Applies
+    }
+
+    /// Whether it makes something in the cluster. Such checks take longest, so that they are begun first.
+    fn makes(&self) -> bool {
+        false
     }
 
     /// The longest it may take; afterwards it is inconclusive. Looking again until things settle is included.

@@ -20,23 +20,29 @@ pub(super) async fn pods(cx: &CheckContext, namespace: &str, selector: &str) -> 
 
 /// The last event about an object, `reason: message`, where there is one and the caller may see it.
 pub(super) async fn last_event(cx: &CheckContext, namespace: &str, kind: &str, name: &str) -> Option<String> {
-    let path = format!("/api/v1/namespaces/{namespace}/events");
-    let fields = format!("involvedObject.kind={kind},involvedObject.name={name}");
-    // As above: an explanation is an extra.
-    let events = cx.api().list_by_field(&path, &fields).await.ok()?;
+    let events = events(cx, namespace, kind, name).await;
     newest(&events).map(|event| one_line(&format!("{}: {}", text(event, "/reason"), text(event, "/message"))))
 }
 
+/// All events about an object; none where the caller may not see them: an explanation is an extra.
+pub(super) async fn events(cx: &CheckContext, namespace: &str, kind: &str, name: &str) -> Vec<Value> {
+    let path = format!("/api/v1/namespaces/{namespace}/events");
+    let fields = format!("involvedObject.kind={kind},involvedObject.name={name}");
+    cx.api().list_by_field(&path, &fields).await.unwrap_or_default() // See above.
+}
+
 fn newest(events: &[Value]) -> Option<&Value> {
-    // RFC 3339 texts of one offset (the server writes UTC) sort by time; series and old-style events keep it elsewhere.
-    let time = |event: &Value| {
-        ["/series/lastObservedTime", "/lastTimestamp", "/eventTime", "/firstTimestamp", "/metadata/creationTimestamp"]
-            .iter()
-            .map(|pointer| text(event, pointer).to_owned())
-            .find(|time| !time.is_empty())
-            .unwrap_or_default()
-    };
     events.iter().max_by_key(|event| time(event))
+}
+
+/// When an event happened last. RFC 3339 texts of one offset (the server writes UTC) sort by time; series and old-style
+/// events keep it elsewhere.
+pub(super) fn time(event: &Value) -> String {
+    ["/series/lastObservedTime", "/lastTimestamp", "/eventTime", "/firstTimestamp", "/metadata/creationTimestamp"]
+        .iter()
+        .map(|pointer| text(event, pointer).to_owned())
+        .find(|time| !time.is_empty())
+        .unwrap_or_default()
 }
 
 #[cfg(test)]

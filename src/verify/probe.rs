@@ -89,7 +89,7 @@ pub(super) fn pod(cx: &CheckContext, containers: Vec<Value>) -> Value {
         "kind": "Pod",
         "metadata": {
             "name": format!("wbk-verify-probe-{}", cx.run),
-            "labels": {(super::cleanup::MANAGED_BY.0): super::cleanup::MANAGED_BY.1},
+            "labels": {(super::marks::MANAGED_BY.0): super::marks::MANAGED_BY.1},
         },
         "spec": {
             "restartPolicy": "Never",

@@ -47,6 +47,12 @@ impl Quantity {
         Self(self.0.div_euclid(parts) + i128::from(self.0.rem_euclid(parts) != 0))
     }
 
+    /// So many hundredths of the amount, rounded down.
+    #[must_use]
+    pub fn hundredths(self, hundredths: i64) -> Self {
+        Self(self.0.saturating_mul(i128::from(hundredths)).div_euclid(100))
+    }
+
     /// How many of `part` it takes to reach this amount; at least one.
     pub fn parts_of(self, part: Self) -> i128 {
         if part.0 <= 0 {
@@ -192,6 +198,7 @@ mod tests {
         assert_eq!(q("17").parts_of(q("8")), 3);
         assert_eq!(q("16").parts_of(q("8")), 2);
         assert_eq!(q("100m").parts_of(q("8")), 1);
+        assert_eq!(q("16").hundredths(90), q("14400m"));
         assert_eq!(q("17").divided_up(3) + q("17").divided_up(3) + q("17").divided_up(3), q("17") + q("1n"));
     }
 }

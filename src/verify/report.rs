@@ -1,21 +1,26 @@
 //! What a verification found, and its formats.
 
 pub(super) mod ctrf;
+pub(super) mod html;
 pub(super) mod human;
 pub(super) mod json;
 pub(super) mod junit;
 pub(super) mod markdown;
+mod picture;
+mod sight;
 
 use std::time::Duration;
 
 use jiff::Timestamp;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::check::{Check, CheckId, Outcome};
 use crate::desired::Origin;
+pub use sight::{Landing, NodeGpus, NodeSight, PoolSight};
 
 /// One check's result.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct Entry {
     /// Which check.
     pub id: CheckId,
@@ -29,6 +34,7 @@ pub struct Entry {
     pub outcome: Outcome,
     /// How long it took, in milliseconds.
     #[serde(rename = "durationMs", serialize_with = "as_millis")]
+    #[schemars(with = "u64")]
     pub duration: Duration,
 }
 
@@ -49,28 +55,38 @@ impl Entry {
 }
 
 /// All results of one verification.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Report {
     /// The blueprint's name.
     pub blueprint: String,
+    /// The provider of its cluster.
+    pub provider: String,
+    /// The cluster's name.
+    pub cluster: String,
     /// Whether the nodes are simulated; what is proved on such nodes is the control plane's part.
     pub nodes_simulated: bool,
     /// When it began.
+    #[schemars(with = "String", extend("format" = "date-time"))]
     pub started: Timestamp,
     /// When it ended.
+    #[schemars(with = "String", extend("format" = "date-time"))]
     pub finished: Timestamp,
     /// Whether it was stopped before its end.
     pub interrupted: bool,
     /// What else a person should know: leftovers found, leftovers left.
     pub notes: Vec<String>,
+    /// The pools and their nodes as they were at the end.
+    pub pools: Vec<PoolSight>,
+    /// Where pods of checks landed.
+    pub landings: Vec<Landing>,
     /// The checks, in the suite's order.
     #[serde(rename = "checks")]
     pub entries: Vec<Entry>,
 }
 
 /// Numbers of outcomes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, JsonSchema)]
 pub struct Summary {
     /// Promises that hold.
     pub passed: usize,
@@ -83,7 +99,7 @@ pub struct Summary {
 }
 
 /// What a verification says as a whole.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Verdict {
     /// Every promise that could be looked at holds, and each could be.

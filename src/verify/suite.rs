@@ -13,7 +13,7 @@ use super::check::{Applicability, Check, CheckId, Outcome};
 use super::checks;
 use super::cleanup;
 use super::context::CheckContext;
-use super::report::{Entry, Report};
+use super::report::{Entry, PoolSight, Report};
 use super::select::{SelectionError, select};
 use crate::desired::Desired;
 
@@ -78,8 +78,8 @@ impl Suite {
         Ok(Self { checks: checks.collect() })
     }
 
-    /// Runs the checks and removes what they made. When `stop` turns true, or its sender goes while it is true, the
-    /// checks that have not ended are inconclusive, and cleaning up is still waited for.
+    /// Runs the checks and removes what they made. When `stop` turns true, or its sender goes while it is true, and when
+    /// the options' time is over, the checks that have not ended are inconclusive, and cleaning up is still waited for.
     pub async fn run(
         &self,
         cx: &CheckContext,
@@ -97,47 +97,70 @@ impl Suite {
         let mut notes = Vec::new();
         let mut results: Vec<Option<Entry>> = Vec::new();
         results.resize_with(self.checks.len(), || None);
-        let interrupted = {
+        let end = {
             let work = self.work(cx, &tell, &mut notes, &mut results);
             tokio::select! {
-                () = work => false,
-                () = turned_true(&mut stop) => true,
+                reached = work => if reached { End::Done } else { End::Unreachable },
+                () = turned_true(&mut stop) => End::Stopped,
+                () = over(cx.options.timeout) => End::Late,
+            }
+        };
+        let cut = match end {
+            End::Done | End::Unreachable => String::new(),
+            End::Stopped => "interrupted before it ended".to_owned(),
+            End::Late => {
+                let seconds = cx.options.timeout.unwrap_or_default().as_secs_f32();
+                format!("not found out before the verification's own bound of {seconds:.0} s")
             }
         };
         for (slot, check) in results.iter_mut().zip(&self.checks) {
             if slot.is_none() {
-                let entry = Entry::new(&**check, Outcome::inconclusive("interrupted before it ended"), Duration::ZERO);
+                let entry = Entry::new(&**check, Outcome::inconclusive(cut.as_str()), Duration::ZERO);
                 tell(VerifyEvent::Finished { entry: entry.clone() });
                 *slot = Some(entry);
             }
         }
         tell(VerifyEvent::CleaningUp);
-        for (path, trouble) in cx.litter.remove().await {
-            notes.push(format!("could not remove {path}: {trouble}; it ends and goes by its own deadline and TTL"));
+        cx.heartbeat.stop();
+        let picture = async { if end == End::Done { pools(cx).await } else { Vec::new() } };
+        let (left, pools) = tokio::join!(cx.litter.remove(), picture);
+        for (path, trouble) in left {
+            notes.push(format!(
+                "could not remove {path}: {trouble}; it ends by its own deadline, and the next verification removes it"
+            ));
         }
         Report {
             blueprint: cx.desired.name.clone(),
+            provider: cx.desired.wanted.cluster.provider.to_string(),
+            cluster: cx.desired.wanted.cluster.name.clone(),
             nodes_simulated: cx.nodes == super::context::Nodes::Simulated,
             started,
             finished: cx.now(),
-            interrupted,
+            interrupted: end == End::Stopped,
             notes,
+            pools,
+            landings: cx.landings(),
             entries: results.into_iter().flatten().collect(),
         }
     }
 
+    /// Runs everything; `false` where the API server could not be reached.
     async fn work(
         &self,
         cx: &CheckContext,
         tell: &(impl Fn(VerifyEvent) + Sync),
         notes: &mut Vec<String>,
         results: &mut [Option<Entry>],
-    ) {
+    ) -> bool {
         let unreachable = self.first_contact(cx, notes).await;
-        let slots = Semaphore::new(cx.options.parallel.max(1));
+        // Pods take seconds and requests milliseconds: neither kind waits for the other's slots, and pods go first.
+        let slots = [Semaphore::new(cx.options.parallel.max(1)), Semaphore::new(cx.options.parallel.max(1))];
         let mut running: FuturesUnordered<BoxFuture<'_, (usize, Entry)>> = FuturesUnordered::new();
-        for (at, check) in self.checks.iter().enumerate() {
-            let (slots, unreachable) = (&slots, unreachable.as_deref());
+        let mut order: Vec<usize> = (0..self.checks.len()).collect();
+        order.sort_by_key(|at| !self.checks[*at].makes());
+        for at in order {
+            let check = &self.checks[at];
+            let (slots, unreachable) = (&slots[usize::from(check.makes())], unreachable.as_deref());
             running.push(
                 async move {
                     // Acquiring fails only on a closed semaphore, and nobody closes this one.
@@ -152,36 +175,53 @@ impl Suite {
             tell(VerifyEvent::Finished { entry: entry.clone() });
             results[at] = Some(entry);
         }
+        unreachable.is_none()
     }
 
     /// Asks the server one thing before all checks do, so that a dead one costs one wait and not one for each check;
-    /// then removes what former runs left. Returns why nothing can be proved, where that is so.
+    /// then removes what dead runs left. Returns why nothing can be proved, where that is so.
     async fn first_contact(&self, cx: &CheckContext, notes: &mut Vec<String>) -> Option<String> {
-        let unreachable = match cx.api().text("/version").await {
-            Err(trouble) if trouble.is_out_of_reach() => Some(trouble.to_string()),
-            Ok(_) | Err(_) => None,
-        };
-        let creates = self.checks.iter().any(|check| check.id().section() == "jobs");
-        if unreachable.is_none() && creates {
-            for namespace in &cx.desired.promises.job_namespaces {
-                match cleanup::sweep(cx, namespace).await {
-                    Ok(removed) => {
-                        notes.extend(removed.into_iter().map(|job| format!("removed Job {job}, left by a former run")));
-                    }
-                    Err(trouble) => {
-                        notes.push(format!("could not look for Jobs of former runs in {namespace}: {trouble}"));
-                    }
-                }
-            }
+        if let Err(trouble) = cx.api().text("/version").await
+            && trouble.is_out_of_reach()
+        {
+            return Some(trouble.to_string());
         }
-        unreachable
+        if self.checks.iter().any(|check| check.makes()) {
+            let cleanup::Swept { removed, alive, troubles } = cleanup::sweep(cx).await;
+            notes.extend(removed.into_iter().map(|what| format!("removed {what}, left by a former run")));
+            notes.extend(alive.into_iter().map(|(run, count)| {
+                format!("another verification of this blueprint goes on (run {run}, {count} things): left alone")
+            }));
+            notes.extend(troubles);
+        }
+        None
     }
+}
+
+/// How a run ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum End {
+    Done,
+    Unreachable,
+    Stopped,
+    Late,
+}
+
+/// The pools as they are now, for the picture; their nodes where they can be seen.
+async fn pools(cx: &CheckContext) -> Vec<PoolSight> {
+    let nodes = cx.all_nodes().await.ok(); // A picture is an extra.
+    cx.desired
+        .wanted
+        .pools
+        .values()
+        .map(|pool| PoolSight::of(pool, &cx.desired, nodes.as_deref().map(Vec::as_slice)))
+        .collect()
 }
 
 /// Runs one check within its bound.
 async fn one(check: &dyn Check, cx: &CheckContext, unreachable: Option<&str>) -> Entry {
     let began = tokio::time::Instant::now();
-    let outcome = match (check.applies(&cx.desired), unreachable) {
+    let outcome = match (check.applies(&cx.desired, &cx.options), unreachable) {
         (Applicability::Skipped(reason), _) => Outcome::skipped(reason),
         (Applicability::Applies, Some(why)) => Outcome::inconclusive(why),
         (Applicability::Applies, None) => {
@@ -193,6 +233,13 @@ async fn one(check: &dyn Check, cx: &CheckContext, unreachable: Option<&str>) ->
         }
     };
     Entry::new(check, outcome, began.elapsed())
+}
+
+async fn over(timeout: Option<Duration>) {
+    match timeout {
+        Some(timeout) => tokio::time::sleep(timeout).await,
+        None => std::future::pending().await,
+    }
 }
 
 async fn turned_true(stop: &mut watch::Receiver<bool>) {

@@ -64,8 +64,8 @@ async fn beat(client: &kube::Client, node: &str, pool: Option<&PoolSpec>) {
     send(client, "PATCH", &format!("/api/v1/nodes/{node}/status"), &json!({"status": status})).await;
 }
 
-/// Plays the kubelets of the nodes whose pool label begins with `prefix`, until it is dropped: pods of Jobs succeed,
-/// others run; deleted ones go.
+/// Plays the kubelets of the nodes whose pool label begins with `prefix`, until it is dropped: pods of Jobs and
+/// pods that are not to be started again succeed, others run; deleted ones go.
 pub async fn play(client: kube::Client, prefix: String) {
     let mut ticks = 0_u32;
     // A kubelet's own rhythm stands in for a watch here: this is the played world, not what is tested.
@@ -101,9 +101,10 @@ async fn play_pod(client: &kube::Client, pod: &Value) -> kube::Result<()> {
     if text("/status/phase") != "Pending" {
         return Ok(());
     }
-    let of_job = text("/metadata/ownerReferences/0/kind") == "Job";
+    let owner = text("/metadata/ownerReferences/0/kind");
+    let ends = owner == "Job" || owner.is_empty() && text("/spec/restartPolicy") == "Never";
     let now = jiff::Timestamp::now().to_string();
-    let status = if of_job {
+    let status = if ends {
         let ended = json!({"exitCode": 0, "reason": "Completed", "startedAt": now, "finishedAt": now});
         let container = json!({"name": text("/spec/containers/0/name"), "image": "i", "imageID": "i", "ready": false,
             "restartCount": 0, "state": {"terminated": ended}});

@@ -6,11 +6,23 @@ use serde_json::Value;
 /// What of a value does not keep to a schema.
 pub fn problems(schema: &Value, value: &Value) -> Vec<String> {
     let mut found = Vec::new();
-    check(schema, schema, value, "$", &mut found);
+    check(schema, schema, (value, &[]), "$", &mut found);
     found
 }
 
-fn check(root: &Value, schema: &Value, value: &Value, at: &str, found: &mut Vec<String>) {
+/// The keys that a schema and its alternatives name.
+fn keys<'a>(root: &'a Value, schema: &'a Value) -> Vec<&'a str> {
+    let schema = match schema.get("$ref").and_then(Value::as_str).and_then(|text| text.strip_prefix('#')) {
+        Some(pointer) => root.pointer(pointer).expect("a definition"),
+        None => schema,
+    };
+    let own = schema.get("properties").and_then(Value::as_object).into_iter().flatten().map(|(key, _)| key.as_str());
+    let alternatives = ["oneOf", "anyOf"].into_iter().filter_map(|word| schema.get(word)?.as_array()).flatten();
+    own.chain(alternatives.flat_map(|schema| keys(root, schema))).collect()
+}
+
+/// `beside` are keys that the schema around this alternative names.
+fn check(root: &Value, schema: &Value, (value, beside): (&Value, &[&str]), at: &str, found: &mut Vec<String>) {
     let Some(keywords) = schema.as_object() else {
         if *schema == Value::Bool(false) {
             found.push(format!("{at}: nothing is allowed here"));
@@ -22,7 +34,7 @@ fn check(root: &Value, schema: &Value, value: &Value, at: &str, found: &mut Vec<
             "$schema" | "$defs" | "title" | "description" | "default" | "format" => {}
             "$ref" => {
                 let pointer = rule.as_str().and_then(|text| text.strip_prefix('#')).expect("a local reference");
-                check(root, root.pointer(pointer).expect("a definition"), value, at, found);
+                check(root, root.pointer(pointer).expect("a definition"), (value, beside), at, found);
             }
             "type" => {
                 let types: Vec<&str> = match rule {
@@ -43,10 +55,16 @@ fn check(root: &Value, schema: &Value, value: &Value, at: &str, found: &mut Vec<
                     found.push(format!("{at}: {value} is less than {rule}"));
                 }
             }
+            "maximum" => {
+                if value.as_f64().is_some_and(|number| number > rule.as_f64().expect("a number")) {
+                    found.push(format!("{at}: {value} is more than {rule}"));
+                }
+            }
             "anyOf" | "oneOf" => {
+                let around: Vec<&str> = keys(root, schema).into_iter().chain(beside.iter().copied()).collect();
                 let fitting = rule.as_array().expect("a list").iter().filter(|schema| {
                     let mut inner = Vec::new();
-                    check(root, schema, value, at, &mut inner);
+                    check(root, schema, (value, &around), at, &mut inner);
                     inner.is_empty()
                 });
                 if fitting.count() == 0 {
@@ -63,12 +81,14 @@ fn check(root: &Value, schema: &Value, value: &Value, at: &str, found: &mut Vec<
             "properties" => {
                 for (key, schema) in rule.as_object().expect("a map") {
                     if let Some(inner) = value.get(key) {
-                        check(root, schema, inner, &format!("{at}.{key}"), found);
+                        check(root, schema, (inner, &[]), &format!("{at}.{key}"), found);
                     }
                 }
                 if let (Some(object), false) = (value.as_object(), keywords.contains_key("additionalProperties")) {
                     // A report says nothing that its schema does not.
-                    let unknown = object.keys().filter(|key| rule.get(key.as_str()).is_none());
+                    let known = keys(root, schema);
+                    let unknown =
+                        object.keys().filter(|key| !known.contains(&key.as_str()) && !beside.contains(&key.as_str()));
                     found.extend(unknown.map(|key| format!("{at}: {key} is not in the schema")));
                 }
             }
@@ -76,13 +96,13 @@ fn check(root: &Value, schema: &Value, value: &Value, at: &str, found: &mut Vec<
                 let named = keywords.get("properties");
                 for (key, inner) in value.as_object().into_iter().flatten() {
                     if named.and_then(|named| named.get(key)).is_none() {
-                        check(root, rule, inner, &format!("{at}.{key}"), found);
+                        check(root, rule, (inner, &[]), &format!("{at}.{key}"), found);
                     }
                 }
             }
             "items" => {
                 for (number, inner) in value.as_array().into_iter().flatten().enumerate() {
-                    check(root, rule, inner, &format!("{at}[{number}]"), found);
+                    check(root, rule, (inner, &[]), &format!("{at}[{number}]"), found);
                 }
             }
             other => found.push(format!("{at}: this validator does not know {other}")),

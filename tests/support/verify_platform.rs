@@ -128,5 +128,16 @@ pub fn manifests(space: &str) -> Vec<Value> {
                 "containers": [{"name": "main", "image": "registry.k8s.io/pause:3.10.1",
                     "securityContext": {"allowPrivilegeEscalation": false, "runAsNonRoot": true, "runAsUser": 65534,
                         "capabilities": {"drop": ["ALL"]}, "seccompProfile": {"type": "RuntimeDefault"}}}]}}}}),
+        json!({"apiVersion": "apps/v1", "kind": "DaemonSet", "metadata": {"name": "plugin", "namespace": space}, "spec": {
+            "selector": {"matchLabels": {"app": "plugin"}},
+            "template": {
+                "metadata": {"labels": {"app": "plugin"}, "annotations": {"wbk-infra/simulates": "device-plugin"}},
+                "spec": {
+                    "automountServiceAccountToken": false,
+                    "nodeSelector": {"wbk-infra/pool": format!("{space}-gpu")},
+                    "tolerations": [{"key": "nvidia.com/gpu", "operator": "Exists"}],
+                    "containers": [{"name": "main", "image": "registry.k8s.io/pause:3.10.1",
+                        "securityContext": {"allowPrivilegeEscalation": false, "runAsNonRoot": true, "runAsUser": 65534,
+                            "capabilities": {"drop": ["ALL"]}, "seccompProfile": {"type": "RuntimeDefault"}}}]}}}}),
     ]
 }

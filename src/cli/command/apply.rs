@@ -108,7 +108,7 @@ impl Session<'_> {
         self.show_report(&report)?;
         match self.global.output {
             Output::Json | Output::Yaml => Ok(exit_of(&checked)),
-            Output::Human | Output::Markdown | Output::Sarif | Output::Ctrf | Output::Junit => {
+            Output::Human | Output::Markdown | Output::Sarif | Output::Ctrf | Output::Junit | Output::Html => {
                 self.show_checks(&checked)
             }
         }

@@ -40,7 +40,7 @@ pub fn assets(context: &Session<'_>, fetch: bool) -> Result<Exit, Failure> {
         }
         Output::Json => out(&serde_json::to_string_pretty(&report)?),
         Output::Yaml => out(&crate::blueprint::to_yaml(&serde_json::to_value(&report)?)),
-        other @ (Output::Markdown | Output::Sarif | Output::Ctrf | Output::Junit) => {
+        other @ (Output::Markdown | Output::Sarif | Output::Ctrf | Output::Junit | Output::Html) => {
             return Err(unfit("assets", other));
         }
     }

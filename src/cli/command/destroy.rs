@@ -25,7 +25,7 @@ impl Session<'_> {
     ) -> Result<Exit, Failure> {
         match self.global.output {
             Output::Human | Output::Json | Output::Yaml => {}
-            other @ (Output::Markdown | Output::Sarif | Output::Ctrf | Output::Junit) => {
+            other @ (Output::Markdown | Output::Sarif | Output::Ctrf | Output::Junit | Output::Html) => {
                 return Err(unfit("destroy", other));
             }
         }

@@ -95,7 +95,7 @@ pub async fn doctor(context: &Session<'_>, blueprint: Option<&Path>) -> Result<E
         }
         Output::Json => out(&serde_json::to_string_pretty(&findings)?),
         Output::Yaml => out(&crate::blueprint::to_yaml(&serde_json::to_value(&findings)?)),
-        other @ (Output::Markdown | Output::Sarif | Output::Ctrf | Output::Junit) => {
+        other @ (Output::Markdown | Output::Sarif | Output::Ctrf | Output::Junit | Output::Html) => {
             return Err(unfit("doctor", other));
         }
     }

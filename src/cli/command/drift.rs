@@ -107,7 +107,7 @@ impl Session<'_> {
             Output::Yaml => out(&crate::blueprint::to_yaml(&drift::json(report))),
             Output::Markdown => out(&drift::markdown(report)),
             Output::Sarif => out(&serde_json::to_string_pretty(&drift::sarif(report))?),
-            other @ (Output::Ctrf | Output::Junit) => return Err(unfit("drift", other)),
+            other @ (Output::Ctrf | Output::Junit | Output::Html) => return Err(unfit("drift", other)),
         }
         Ok(())
     }

@@ -31,7 +31,7 @@ pub fn explain(
         Output::Human => out(&explanation.to_string()),
         Output::Json => out(&serde_json::to_string_pretty(&explanation)?),
         Output::Yaml => out(&crate::blueprint::to_yaml(&serde_json::to_value(&explanation)?)),
-        other @ (Output::Markdown | Output::Sarif | Output::Ctrf | Output::Junit) => {
+        other @ (Output::Markdown | Output::Sarif | Output::Ctrf | Output::Junit | Output::Html) => {
             return Err(unfit("explain", other));
         }
     }

@@ -21,7 +21,9 @@ pub fn lint(blueprint: &BlueprintArgs, global: &Global) -> Result<Exit, Failure>
         Output::Human => out(&problems.to_string()),
         Output::Json => out(&serde_json::to_string_pretty(&problems)?),
         Output::Yaml => out(&crate::blueprint::to_yaml(&serde_json::to_value(&problems)?)),
-        other @ (Output::Markdown | Output::Sarif | Output::Ctrf | Output::Junit) => return Err(unfit("lint", other)),
+        other @ (Output::Markdown | Output::Sarif | Output::Ctrf | Output::Junit | Output::Html) => {
+            return Err(unfit("lint", other));
+        }
     }
     Ok(if problems.has_errors() { Exit::Failed } else { Exit::Done })
 }

@@ -54,7 +54,7 @@ pub async fn local(context: &Session<'_>, command: LocalCommand) -> Result<Exit,
                 }
                 Output::Json => out(&serde_json::to_string_pretty(&list)?),
                 Output::Yaml => out(&crate::blueprint::to_yaml(&serde_json::to_value(&list)?)),
-                other @ (Output::Markdown | Output::Sarif | Output::Ctrf | Output::Junit) => {
+                other @ (Output::Markdown | Output::Sarif | Output::Ctrf | Output::Junit | Output::Html) => {
                     return Err(unfit("local list", other));
                 }
             }

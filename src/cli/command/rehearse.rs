@@ -81,7 +81,9 @@ impl Session<'_> {
             Output::Json => out(&serde_json::to_string_pretty(&report)?),
             Output::Yaml => out(&crate::blueprint::to_yaml(&serde_json::to_value(&report)?)),
             Output::Markdown => out(&rehearsal_markdown(&report)),
-            Output::Human | Output::Sarif | Output::Ctrf | Output::Junit => out(&rehearsal_human(&report)),
+            Output::Human | Output::Sarif | Output::Ctrf | Output::Junit | Output::Html => {
+                out(&rehearsal_human(&report))
+            }
         }
         Ok(if passed { Exit::Done } else { Exit::Failed })
     }

@@ -13,7 +13,7 @@ pub fn render(blueprint: &BlueprintArgs, session: &Session<'_>) -> Result<Exit, 
     match session.global.output {
         Output::Human | Output::Yaml => out(&desired.render_yaml()),
         Output::Json => out(&desired.render_json()),
-        other @ (Output::Markdown | Output::Sarif | Output::Ctrf | Output::Junit) => {
+        other @ (Output::Markdown | Output::Sarif | Output::Ctrf | Output::Junit | Output::Html) => {
             return Err(unfit("render", other));
         }
     }

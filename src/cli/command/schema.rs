@@ -13,6 +13,7 @@ pub fn schema(of: SchemaOf) -> Result<Exit, Failure> {
         SchemaOf::Blueprint => crate::blueprint::json_schema(),
         SchemaOf::Plan => serde_json::to_value(schemars::schema_for!(PlanReport))?,
         SchemaOf::Apply => serde_json::to_value(schemars::schema_for!(ApplyReport))?,
+        SchemaOf::Verify => crate::verify::json_schema(),
         SchemaOf::Rehearsal => serde_json::to_value(schemars::schema_for!(RehearsalReport))?,
     };
     out(&serde_json::to_string_pretty(&schema)?);

@@ -86,7 +86,7 @@ impl Session<'_> {
             Output::Json => out(&serde_json::to_string_pretty(&plan_json(plan, simulated))?),
             Output::Yaml => out(&crate::blueprint::to_yaml(&serde_json::to_value(plan_json(plan, simulated))?)),
             Output::Markdown => out(&plan_markdown(plan)),
-            other @ (Output::Sarif | Output::Ctrf | Output::Junit) => return Err(unfit("plan", other)),
+            other @ (Output::Sarif | Output::Ctrf | Output::Junit | Output::Html) => return Err(unfit("plan", other)),
         }
         Ok(())
     }
@@ -96,7 +96,7 @@ impl Session<'_> {
         match self.global.output {
             Output::Json => out(&serde_json::to_string_pretty(report)?),
             Output::Yaml => out(&crate::blueprint::to_yaml(&serde_json::to_value(report)?)),
-            Output::Human | Output::Markdown | Output::Sarif | Output::Ctrf | Output::Junit => {}
+            Output::Human | Output::Markdown | Output::Sarif | Output::Ctrf | Output::Junit | Output::Html => {}
         }
         Ok(())
     }

@@ -33,7 +33,7 @@ impl Session<'_> {
             Output::Human => out(&status.human()),
             Output::Json => out(&serde_json::to_string_pretty(&status)?),
             Output::Yaml => out(&crate::blueprint::to_yaml(&serde_json::to_value(&status)?)),
-            other @ (Output::Markdown | Output::Sarif | Output::Ctrf | Output::Junit) => {
+            other @ (Output::Markdown | Output::Sarif | Output::Ctrf | Output::Junit | Output::Html) => {
                 return Err(unfit("status", other));
             }
         }

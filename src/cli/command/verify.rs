@@ -1,7 +1,8 @@
 //! `verify`.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
+use anyhow::Context;
 use tokio::sync::watch;
 
 use super::{
@@ -10,12 +11,12 @@ use super::{
 };
 use crate::{
     cli::{
-        args::{BlueprintArgs, CheckArgs, Output},
+        args::{Allowed, BlueprintArgs, CheckArgs, Output, ReportFormat},
         failure::{Exit, Failure},
         situation::{self, files, read},
     },
     desired::Desired,
-    verify::{self, CheckContext, Nodes, Suite, VerifyOptions},
+    verify::{self, CheckContext, Holder, Nodes, OptIn, Suite, VerifyOptions},
 };
 
 impl Session<'_> {
@@ -52,7 +53,7 @@ impl Session<'_> {
             connection.cluster.client().clone(),
             Arc::new(desired.clone()),
             nodes,
-            VerifyOptions::default(),
+            self.options(checks),
             clock,
         );
         let (sender, receiver) = watch::channel(false);
@@ -67,7 +68,36 @@ impl Session<'_> {
         });
         let report = suite.run(&context, None, receiver).await;
         watcher.abort();
+        for (format, file) in &checks.report {
+            let text = match format {
+                ReportFormat::Html => verify::html(&report, None),
+                ReportFormat::Json => serde_json::to_string_pretty(&verify::json(&report))?,
+                ReportFormat::Ctrf => serde_json::to_string_pretty(&verify::ctrf(&report))?,
+                ReportFormat::Junit => verify::junit(&report)?,
+                ReportFormat::Markdown => verify::markdown(&report),
+            };
+            std::fs::write(file, text).with_context(|| format!("write the report {}", file.display()))?;
+            if !self.global.quiet {
+                anstream::eprintln!("report: {}", file.display());
+            }
+        }
         Ok(report)
+    }
+
+    fn options(&self, checks: &CheckArgs) -> VerifyOptions {
+        let allow = checks.allow.iter().map(|what| match what {
+            Allowed::DebugPod => OptIn::DebugPod,
+            Allowed::Preemption => OptIn::Preemption,
+            Allowed::ScaleUp => OptIn::ScaleUp,
+        });
+        VerifyOptions {
+            allow: allow.collect(),
+            timeout: checks.timeout.map(Duration::from_secs),
+            sample_image: checks.image.clone(),
+            gpu_image: checks.gpu_image.clone(),
+            holder: Some(Holder::this_process(&self.environment.host)),
+            ..VerifyOptions::default()
+        }
     }
 
     pub(super) fn show_checks(&self, report: &verify::Report) -> Result<Exit, Failure> {
@@ -78,6 +108,7 @@ impl Session<'_> {
             Output::Markdown => out(&verify::markdown(report)),
             Output::Ctrf => out(&serde_json::to_string_pretty(&verify::ctrf(report))?),
             Output::Junit => out(&verify::junit(report)?),
+            Output::Html => out(&verify::html(report, None)),
             other @ Output::Sarif => return Err(unfit("verify", other)),
         }
         Ok(exit_of(report))

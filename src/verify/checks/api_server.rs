@@ -9,7 +9,7 @@ use crate::cluster::text;
 use crate::desired::Desired;
 use crate::verify::api::Trouble;
 use crate::verify::check::{Applicability, Check, CheckId, Evidence, Outcome};
-use crate::verify::context::CheckContext;
+use crate::verify::context::{CheckContext, VerifyOptions};
 
 pub(super) fn derive(desired: &Desired, checks: &mut Vec<Arc<dyn Check>>) {
     checks.push(Arc::new(Ready));
@@ -63,7 +63,7 @@ impl Check for Version {
         }
     }
 
-    fn applies(&self, _desired: &Desired) -> Applicability {
+    fn applies(&self, _desired: &Desired, _options: &VerifyOptions) -> Applicability {
         match self.wanted {
             Some(_) => Applicability::Applies,
             None => Applicability::Skipped("the blueprint does not say which version it wants".into()),

@@ -32,7 +32,7 @@ pub(super) struct Constraints {
 impl Constraints {
     /// Reads the live LimitRanges; those of the blueprint where the caller may not read them.
     pub(super) async fn of(cx: &CheckContext, space: &str) -> Result<Self, Trouble> {
-        match cx.api().list(&format!("/api/v1/namespaces/{space}/limitranges"), "").await {
+        match cx.recent.list(&cx.api(), &format!("/api/v1/namespaces/{space}/limitranges"), "").await {
             Ok(live) => Ok(Self::read(live.iter())),
             Err(Trouble::Forbidden { .. }) => Ok(Self::wanted(&cx.desired, space)),
             Err(trouble) => Err(trouble),

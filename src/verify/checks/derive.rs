@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use super::{
-    api_server, claims, custom_resources, gpus, limits, namespaces, nodes, pod_security, priorities, quota, rbac,
-    releases, sample_job, secrets, service_accounts, workloads,
+    advertiser, api_server, claims, custom_resources, gang, gpus, identity, labels, limits, metrics, namespaces, nodes,
+    pod_security, preemption, priorities, quota, rbac, releases, sample_job, scale, secrets, service_accounts, shapes,
+    smi, workloads,
 };
 use crate::desired::Desired;
 use crate::verify::check::Check;
@@ -14,13 +15,19 @@ pub(in crate::verify) fn derive(desired: &Desired) -> Vec<Arc<dyn Check>> {
     let mut checks = Vec::new();
     api_server::derive(desired, &mut checks);
     nodes::derive(desired, &mut checks);
+    shapes::derive(desired, &mut checks);
     gpus::derive(desired, &mut checks);
+    advertiser::derive(desired, &mut checks);
+    labels::derive(desired, &mut checks);
+    smi::derive(desired, &mut checks);
+    metrics::derive(desired, &mut checks);
     namespaces::derive(desired, &mut checks);
     priorities::derive(desired, &mut checks);
     quota::derive(desired, &mut checks);
     limits::derive(desired, &mut checks);
     pod_security::derive(desired, &mut checks);
     service_accounts::derive(desired, &mut checks);
+    identity::derive(desired, &mut checks);
     rbac::derive(desired, &mut checks);
     secrets::derive(desired, &mut checks);
     claims::derive(desired, &mut checks);
@@ -28,5 +35,8 @@ pub(in crate::verify) fn derive(desired: &Desired) -> Vec<Arc<dyn Check>> {
     releases::derive(desired, &mut checks);
     workloads::derive(desired, &mut checks);
     sample_job::derive(desired, &mut checks);
+    gang::derive(desired, &mut checks);
+    preemption::derive(desired, &mut checks);
+    scale::derive(desired, &mut checks);
     checks
 }

@@ -1,48 +1,56 @@
 //! The nodes of each GPU pool offer as many GPUs to the scheduler as was computed for their shape.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use futures::future::FutureExt;
 use serde_json::{Value, json};
-use wbk_provider_api::{GpuShape, PoolSpec};
+use wbk_provider_api::PoolSize;
 
+use super::few;
 use super::settle::settled;
-use super::{few, pool_selector};
 use crate::cluster::name;
 use crate::desired::Desired;
 use crate::verify::check::{Check, CheckId, Evidence, Outcome};
 use crate::verify::context::CheckContext;
+use crate::verify::placement::{self, Placement, amount, offered};
 use crate::verify::quantity::Quantity;
 
 pub(super) fn derive(desired: &Desired, checks: &mut Vec<Arc<dyn Check>>) {
     for pool in desired.wanted.pools.values() {
-        if let Some(gpu) = &pool.shape.gpu {
-            checks.push(Arc::new(Allocatable { pool: pool.clone(), gpu: gpu.clone() }));
+        let each = placement::allocatable(pool, desired);
+        if !each.is_empty() {
+            checks.push(Arc::new(Allocatable { placement: Placement::of(pool, desired), each }));
         }
     }
 }
 
 struct Allocatable {
-    pool: PoolSpec,
-    gpu: GpuShape,
+    placement: Placement,
+    /// Resource to count on one node.
+    each: BTreeMap<String, u64>,
 }
 
 #[async_trait]
 impl Check for Allocatable {
     fn id(&self) -> CheckId {
-        CheckId::about("gpus.allocatable", &self.pool.name)
+        CheckId::about("gpus.allocatable", &self.placement.pool)
     }
 
     fn title(&self) -> String {
-        format!("{} × {} on each node of pool {}", self.gpu.count, self.gpu.resource, self.pool.name)
+        let each: Vec<String> = self.each.iter().map(|(resource, count)| format!("{count} × {resource}")).collect();
+        format!("{} on each node of pool {}", each.join(" and "), self.placement.pool)
     }
 
     async fn run(&self, cx: &CheckContext) -> Outcome {
         settled(cx, || {
             async {
-                match cx.api().list("/api/v1/nodes", &pool_selector(&self.pool)).await {
-                    Ok(nodes) => allocatable(&self.pool, &self.gpu, &nodes, cx.nodes.adjective()),
+                match cx.all_nodes().await {
+                    Ok(nodes) => {
+                        let of_pool = Pool { name: &self.placement.pool, size: self.placement.size, each: &self.each };
+                        judge(&of_pool, &self.placement.nodes(&nodes), cx.nodes.adjective())
+                    }
                     Err(trouble) => trouble.into(),
                 }
             }
@@ -52,47 +60,47 @@ impl Check for Allocatable {
     }
 }
 
-/// What one node offers of a resource, in whole units.
-pub(super) fn offered(node: &Value, resource: &str) -> i128 {
-    node.pointer("/status/allocatable")
-        .and_then(|allocatable| Quantity::of(allocatable.get(resource)?))
-        .map_or(0, Quantity::units_rounded_up)
+/// What a pool's nodes shall offer.
+struct Pool<'a> {
+    name: &'a str,
+    size: PoolSize,
+    each: &'a BTreeMap<String, u64>,
 }
 
 /// Judges what the nodes of a pool offer.
-fn allocatable(pool: &PoolSpec, gpu: &GpuShape, nodes: &[Value], adjective: &str) -> Outcome {
+fn judge(pool: &Pool<'_>, nodes: &[&Value], adjective: &str) -> Outcome {
     if nodes.is_empty() && pool.size.min == 0 {
         return Outcome::skipped(format!("pool {} has no nodes now (min 0), so nothing advertises GPUs", pool.name));
     }
-    let each = i128::from(gpu.count);
     let nodes_wanted = nodes.len().max(pool.size.min as usize);
-    let found: i128 = nodes.iter().map(|node| offered(node, &gpu.resource)).sum();
-    let total = each * nodes_wanted as i128;
-    let short: Vec<String> = nodes
-        .iter()
-        .map(|node| (name(node), offered(node, &gpu.resource)))
-        .filter(|(_, offers)| *offers != each)
-        .map(|(name, offers)| format!("{name} offers {offers}"))
-        .collect();
-    let mut measured = format!("{found} {adjective}{} on {} {adjective}nodes", gpu.resource, nodes.len());
+    let (mut short, mut totals, mut wanted, mut data) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    for (resource, each) in pool.each {
+        let each = i128::from(*each);
+        let found: i128 = nodes.iter().map(|node| offered(node, resource)).sum();
+        let total = each * nodes_wanted as i128;
+        totals.push(format!("{found} {adjective}{resource}"));
+        wanted.push(format!("{total} {resource}: {each} on each of {nodes_wanted} nodes"));
+        data.push(json!({"resource": resource, "allocatable": found.to_string(), "wanted": total.to_string()}));
+        short.extend(nodes.iter().filter(|node| offered(node, resource) != each).map(|node| {
+            let (offers, has) = (offered(node, resource), amount(node, "/status/capacity", resource));
+            let more = has.map(Quantity::units_rounded_up).filter(|has| *has > offers);
+            let unhealthy = more.map(|has| format!(" of {has}: the others are not healthy")).unwrap_or_default();
+            format!("{} offers {offers}{unhealthy}", name(node))
+        }));
+    }
+    let mut measured = format!("{} on {} {adjective}nodes", totals.join(", "), nodes.len());
     if !short.is_empty() {
         measured.push_str(&format!("; {}", few(&short)));
     }
-    let wanted = format!("{total}: {each} on each of {nodes_wanted} nodes");
-    let data = json!({"resource": gpu.resource, "allocatable": found.to_string(), "wanted": total.to_string(),
-        "nodes": nodes.len(), "deviating": short, "simulated": !adjective.is_empty()});
-    let evidence = Evidence::new(measured, wanted, "GET /api/v1/nodes, status.allocatable").with(data);
+    let data = json!({"resources": data, "nodes": nodes.len(), "deviating": short, "simulated": !adjective.is_empty()});
+    let evidence = Evidence::new(measured, wanted.join("; "), "GET /api/v1/nodes, status.allocatable").with(data);
     if short.is_empty() && nodes.len() >= nodes_wanted {
         return Outcome::pass(evidence);
     }
     let hint = if nodes.len() < nodes_wanted {
         format!("pool {} lacks nodes: see nodes.ready/{}", pool.name, pool.name)
     } else {
-        format!(
-            "see that a device plugin pod for {} runs on each node of pool {} (it must tolerate the pool's taints) \
-             and what its log says",
-            gpu.resource, pool.name
-        )
+        format!("see gpus.advertiser/{}: what advertises them on each node, and what its log says", pool.name)
     };
     Outcome::fail(evidence, hint)
 }
@@ -100,10 +108,13 @@ fn allocatable(pool: &PoolSpec, gpu: &GpuShape, nodes: &[Value], adjective: &str
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::verify::checks::fixture::{gpu_pool, node};
+    use crate::verify::checks::fixture::{desired, gpu_pool, node};
+    use wbk_provider_api::PoolSpec;
 
     fn judged(pool: &PoolSpec, nodes: &[Value]) -> Outcome {
-        allocatable(pool, pool.shape.gpu.as_ref().expect("a GPU pool"), nodes, "simulated ")
+        let each = placement::allocatable(pool, &desired(vec![]));
+        let pool = Pool { name: &pool.name, size: pool.size, each: &each };
+        judge(&pool, &nodes.iter().collect::<Vec<_>>(), "simulated ")
     }
 
     #[test]
@@ -126,7 +137,25 @@ mod tests {
         match judged(&pool, &nodes) {
             Outcome::Fail { evidence, hint } => {
                 assert!(evidence.measured.ends_with("; n1 offers 0"), "{}", evidence.measured);
-                assert!(hint.expect("a hint").contains("device plugin"));
+                assert!(hint.expect("a hint").contains("gpus.advertiser/a"));
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_gpu_that_is_not_healthy_is_said_to_be_there() {
+        let pool = gpu_pool("a", 1, 1);
+        let mut nodes = [node(&pool, "n0", true)];
+        nodes[0]["status"]["allocatable"]["nvidia.com/gpu"] = json!("7");
+        nodes[0]["status"]["capacity"] = json!({"nvidia.com/gpu": "8"});
+        match judged(&pool, &nodes) {
+            Outcome::Fail { evidence, .. } => {
+                assert!(
+                    evidence.measured.ends_with("n0 offers 7 of 8: the others are not healthy"),
+                    "{}",
+                    evidence.measured
+                );
             }
             other => panic!("{other:?}"),
         }

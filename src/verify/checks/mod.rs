@@ -1,17 +1,25 @@
 //! The checks, one promise a file, and their derivation from the desired state.
 
+mod advertiser;
+mod advertisers;
 mod api_server;
 mod claims;
 mod constraints;
 mod custom_resources;
+mod debug_pod;
 mod derive;
+mod gang;
 mod gpus;
+mod identity;
+mod labels;
 mod limits;
+mod metrics;
 mod namespaces;
 mod nodes;
 mod objects;
 mod pod_security;
-mod pools;
+mod pods;
+mod preemption;
 mod priorities;
 mod quota;
 mod quota_probe;
@@ -19,16 +27,20 @@ mod rbac;
 mod rbac_rules;
 mod releases;
 mod sample_job;
+mod scale;
 mod secrets;
 mod service_accounts;
 mod settle;
+mod shapes;
+mod smi;
 mod workloads;
 
+pub(super) use advertiser::in_words as advertisers_in_words;
 pub(super) use derive::derive;
-use objects::{few, namespace, of_kind, texts};
-use pools::{POOL_LABEL, pool_selector};
+pub(super) use objects::few;
+use objects::{namespace, of_kind, texts};
 
 #[cfg(test)]
 pub(super) mod fixture;
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -7,25 +7,27 @@ use futures::future::FutureExt;
 use serde_json::{Value, json};
 use wbk_provider_api::PoolSpec;
 
+use super::few;
 use super::settle::settled;
-use super::{few, pool_selector};
 use crate::cluster::{condition, is_true, name, text};
 use crate::desired::Desired;
 use crate::verify::check::{Check, CheckId, Evidence, Outcome};
 use crate::verify::context::CheckContext;
+use crate::verify::placement::Placement;
 
 pub(super) fn derive(desired: &Desired, checks: &mut Vec<Arc<dyn Check>>) {
     for pool in desired.wanted.pools.values() {
-        checks.push(Arc::new(Ready { pool: pool.clone() }));
-        checks.push(Arc::new(Marks { pool: pool.clone() }));
+        let placement = Placement::of(pool, desired);
+        checks.push(Arc::new(Ready { pool: pool.clone(), placement: placement.clone() }));
+        checks.push(Arc::new(Marks { pool: pool.clone(), placement }));
     }
 }
 
-const NODES: &str = "/api/v1/nodes";
 const SOURCE: &str = "GET /api/v1/nodes";
 
 struct Ready {
     pool: PoolSpec,
+    placement: Placement,
 }
 
 #[async_trait]
@@ -41,8 +43,8 @@ impl Check for Ready {
     async fn run(&self, cx: &CheckContext) -> Outcome {
         settled(cx, || {
             async {
-                match cx.api().list(NODES, &pool_selector(&self.pool)).await {
-                    Ok(nodes) => ready(&self.pool, &nodes, cx.nodes.noun()),
+                match cx.all_nodes().await {
+                    Ok(nodes) => ready(&self.pool, &self.placement.nodes(&nodes), cx.nodes.noun()),
                     Err(trouble) => trouble.into(),
                 }
             }
@@ -53,7 +55,7 @@ impl Check for Ready {
 }
 
 /// Judges the nodes of a pool by number and readiness.
-fn ready(pool: &PoolSpec, nodes: &[Value], noun: &str) -> Outcome {
+fn ready(pool: &PoolSpec, nodes: &[&Value], noun: &str) -> Outcome {
     let unready: Vec<String> = nodes
         .iter()
         .filter(|node| !is_true(node, "Ready"))
@@ -90,6 +92,7 @@ fn ready(pool: &PoolSpec, nodes: &[Value], noun: &str) -> Outcome {
 
 struct Marks {
     pool: PoolSpec,
+    placement: Placement,
 }
 
 #[async_trait]
@@ -103,16 +106,19 @@ impl Check for Marks {
     }
 
     async fn run(&self, cx: &CheckContext) -> Outcome {
-        match cx.api().list(NODES, &pool_selector(&self.pool)).await {
-            Ok(nodes) if nodes.is_empty() => Outcome::skipped(format!("pool {} has no nodes now", self.pool.name)),
-            Ok(nodes) => marks(&self.pool, &nodes, cx.nodes.noun()),
-            Err(trouble) => trouble.into(),
+        let nodes = match cx.all_nodes().await {
+            Ok(nodes) => nodes,
+            Err(trouble) => return trouble.into(),
+        };
+        match self.placement.nodes(&nodes).as_slice() {
+            [] => Outcome::skipped(format!("pool {} has no nodes now", self.pool.name)),
+            nodes => marks(&self.pool, nodes, cx.nodes.noun()),
         }
     }
 }
 
 /// Judges the labels and taints of a pool's nodes. Labels and taints that others added are no fault.
-fn marks(pool: &PoolSpec, nodes: &[Value], noun: &str) -> Outcome {
+fn marks(pool: &PoolSpec, nodes: &[&Value], noun: &str) -> Outcome {
     let mut faults = Vec::new();
     for node in nodes {
         for (key, value) in &pool.labels {
@@ -164,11 +170,14 @@ mod tests {
     #[test]
     fn the_count_is_held_to_both_ends_of_the_size() {
         let pool = gpu_pool("a100", 2, 3);
-        let nodes = |n: usize| (0..n).map(|i| node(&pool, &format!("n{i}"), true)).collect::<Vec<_>>();
-        assert!(matches!(ready(&pool, &nodes(2), "nodes"), Outcome::Pass { .. }));
-        assert!(matches!(ready(&pool, &nodes(3), "nodes"), Outcome::Pass { .. }));
-        assert_eq!(failed(&ready(&pool, &nodes(1), "simulated nodes")).measured, "1 of 1 simulated nodes Ready");
-        failed(&ready(&pool, &nodes(4), "nodes"));
+        let of = |n: usize, noun: &str| {
+            let nodes = (0..n).map(|i| node(&pool, &format!("n{i}"), true)).collect::<Vec<_>>();
+            ready(&pool, &nodes.iter().collect::<Vec<_>>(), noun)
+        };
+        assert!(matches!(of(2, "nodes"), Outcome::Pass { .. }));
+        assert!(matches!(of(3, "nodes"), Outcome::Pass { .. }));
+        assert_eq!(failed(&of(1, "simulated nodes")).measured, "1 of 1 simulated nodes Ready");
+        failed(&of(4, "nodes"));
         failed(&ready(&pool, &[], "nodes"));
     }
 
@@ -176,7 +185,7 @@ mod tests {
     fn one_node_that_is_not_ready_fails_the_pool_and_is_named() {
         let pool = gpu_pool("a100", 1, 3);
         let nodes = [node(&pool, "n0", true), node(&pool, "n1", false)];
-        let outcome = ready(&pool, &nodes, "nodes");
+        let outcome = ready(&pool, &nodes.iter().collect::<Vec<_>>(), "nodes");
         assert_eq!(failed(&outcome).measured, "1 of 2 nodes Ready; not Ready: n1 (KubeletNotReady)");
     }
 
@@ -184,10 +193,10 @@ mod tests {
     fn a_lost_label_and_a_lost_taint_are_named_with_their_node() {
         let pool = gpu_pool("a100", 1, 1);
         let mut broken = node(&pool, "n0", true);
-        assert!(matches!(marks(&pool, std::slice::from_ref(&broken), "nodes"), Outcome::Pass { .. }));
+        assert!(matches!(marks(&pool, &[&broken], "nodes"), Outcome::Pass { .. }));
         broken["spec"]["taints"] = json!([{"key": "nvidia.com/gpu", "effect": "NoExecute"}]);
         broken["metadata"]["labels"] = json!({"wbk-infra/pool": "b"});
-        let outcome = marks(&pool, &[broken], "nodes");
+        let outcome = marks(&pool, &[&broken], "nodes");
         assert_eq!(
             failed(&outcome).measured,
             "n0: label wbk-infra/pool is `b`, not `a100`, n0: no taint nvidia.com/gpu=present:NoSchedule"
@@ -200,6 +209,6 @@ mod tests {
         let mut node = node(&pool, "n0", true);
         node["metadata"]["labels"]["extra"] = json!("yes");
         node["spec"]["taints"].as_array_mut().expect("it has taints").push(json!({"key": "x", "effect": "NoSchedule"}));
-        assert!(matches!(marks(&pool, &[node], "nodes"), Outcome::Pass { .. }));
+        assert!(matches!(marks(&pool, &[&node], "nodes"), Outcome::Pass { .. }));
     }
 }

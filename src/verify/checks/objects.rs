@@ -19,7 +19,7 @@ pub(super) fn namespace(object: &DesiredObject) -> &str {
 }
 
 /// Names for a sentence: the first few, and how many more.
-pub(super) fn few<S: AsRef<str>>(names: &[S]) -> String {
+pub(in crate::verify) fn few<S: AsRef<str>>(names: &[S]) -> String {
     /// As many as a line of a terminal holds.
     const SHOWN: usize = 5;
     let mut out = names.iter().take(SHOWN).map(AsRef::as_ref).collect::<Vec<_>>().join(", ");

@@ -11,7 +11,7 @@ use crate::cluster::text;
 use crate::desired::{Desired, DesiredObject, Origin};
 use crate::verify::api::Trouble;
 use crate::verify::check::{Applicability, Check, CheckId, Evidence, Outcome};
-use crate::verify::context::CheckContext;
+use crate::verify::context::{CheckContext, VerifyOptions};
 use crate::verify::probe::{Answer, Refusal, dry_run, pod};
 
 pub(super) fn derive(desired: &Desired, checks: &mut Vec<Arc<dyn Check>>) {
@@ -42,7 +42,7 @@ impl Check for Enforced {
         Some(self.space.origin.clone())
     }
 
-    fn applies(&self, _desired: &Desired) -> Applicability {
+    fn applies(&self, _desired: &Desired, _options: &VerifyOptions) -> Applicability {
         match self.level.as_str() {
             "privileged" => Applicability::Skipped("level privileged forbids nothing".into()),
             _ => Applicability::Applies,
@@ -57,7 +57,7 @@ impl Check for Enforced {
 impl Enforced {
     async fn look(&self, cx: &CheckContext) -> Result<Outcome, Trouble> {
         let bounds = Constraints::of(cx, &self.space.id.name).await?;
-        let container = forbidden(&self.level, cx.options.image(cx.nodes), resources(&bounds.small(1)));
+        let container = forbidden(&self.level, cx.image(), resources(&bounds.small(1)));
         let path = format!("/api/v1/namespaces/{}/pods", self.space.id.name);
         let answer = dry_run(cx, &path, &pod(cx, vec![container])).await?;
         Ok(judge(&self.level, answer, &format!("dry-run POST {path}")))

@@ -154,7 +154,7 @@ impl Check for Enforced {
 impl Enforced {
     async fn look(&self, cx: &CheckContext) -> Result<Outcome, Trouble> {
         let constraints = Constraints::of(cx, &self.space).await?;
-        let Probe { resource, containers } = match probe(&self.hard, &constraints, cx.options.image(cx.nodes)) {
+        let Probe { resource, containers } = match probe(&self.hard, &constraints, cx.image()) {
             Ok(probe) => probe,
             Err(why) => return Ok(Outcome::skipped(why)),
         };

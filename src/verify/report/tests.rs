@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::ctrf::ctrf;
+use super::html::html;
 use super::human::human;
 use super::json::json as own;
 use super::junit::junit;
@@ -30,11 +31,19 @@ fn report() -> Report {
     failed.origin = Some(Origin { path: "namespaces[jobs].quota".into(), at: Some("b.yaml:3:5".into()) });
     Report {
         blueprint: "research".into(),
+        provider: "local".into(),
+        cluster: "research".into(),
         nodes_simulated: true,
         started: "2026-11-22T02:00:00Z".parse().expect("a time"),
         finished: "2026-11-22T02:00:02.5Z".parse().expect("a time"),
         interrupted: false,
         notes: vec!["removed Job jobs/x, left by a former run".into()],
+        pools: vec![pool()],
+        landings: vec![Landing {
+            node: "a100-0".into(),
+            check: CheckId::about("quota.enforced", "jobs"),
+            pod: "jobs/<pod>".into(),
+        }],
         entries: vec![
             entry("nodes.ready/a100", Outcome::pass(evidence)),
             failed,
@@ -42,6 +51,69 @@ fn report() -> Report {
             entry("jobs.sample/a100", Outcome::skipped("min 0")),
         ],
     }
+}
+
+fn pool() -> PoolSight {
+    let gpus = NodeGpus { resource: "nvidia.com/gpu".into(), wanted: 8, allocatable: 7 };
+    PoolSight {
+        name: "a100".into(),
+        accelerator: Some("nvidia-a100-40gb".into()),
+        min: 1,
+        max: 2,
+        taints: vec!["nvidia.com/gpu=present:NoSchedule".into()],
+        nodes: Some(vec![NodeSight {
+            name: "a100-0".into(),
+            ready: true,
+            cordoned: false,
+            cpu: "96".into(),
+            memory: "680 GiB".into(),
+            gpus: vec![gpus],
+            other_taints: vec!["x=<y>:NoExecute".into()],
+        }]),
+    }
+}
+
+#[test]
+fn the_page_holds_everything_needs_nothing_and_takes_text_for_text() {
+    let report = report();
+    let page = html(&report, Some("<svg id=\"given\"></svg>"));
+    for entry in &report.entries {
+        assert!(page.contains(&format!(">{}</span>", entry.id)), "{}", entry.id);
+    }
+    for words in [
+        "1 &lt; 2 | 3 lines",
+        "a &quot;quoted&quot; &amp; &lt;wanted&gt;",
+        "no right to GET it",
+        "min 0",
+        "hint",
+        "b.yaml:3:5",
+        "removed Job jobs/x",
+        "x=&lt;y&gt;:NoExecute",
+        "jobs/&lt;pod&gt;",
+        "7 of 8 × nvidia.com/gpu",
+        "<svg id=\"given\"></svg>",
+    ] {
+        assert!(page.contains(words), "no `{words}`");
+    }
+    assert!(!page.contains("<wanted>") && !page.contains("<pod>") && !page.contains("<y>"));
+    for foreign in ["http://", "https://", " src=", "@import", "url("] {
+        assert!(!page.contains(foreign), "the page needs {foreign}");
+    }
+    assert_eq!(page.matches("class=\"gpu missing\"").count(), 1);
+    assert_eq!(page.matches("<details ").count(), page.matches("</details>").count());
+    let none = html(&Report { pools: vec![], ..report }, None);
+    assert!(!none.contains("The platform") && !none.contains("id=\"proof\""));
+}
+
+#[test]
+fn a_pool_that_could_not_be_seen_says_so_and_a_large_one_is_cut() {
+    let mut report = report();
+    report.pools[0].nodes = None;
+    assert!(html(&report, None).contains("its nodes could not be seen"));
+    let node = pool().nodes.expect("it has").remove(0);
+    let many = (0..20).map(|at| NodeSight { name: format!("n-{at}"), ..node.clone() }).collect();
+    report.pools[0].nodes = Some(many);
+    assert!(html(&report, None).contains("and 8 more nodes"));
 }
 
 #[test]
