@@ -342,7 +342,7 @@ async fn priorities_push_out_on_a_full_pool_and_only_when_asked() {
         world.send("POST", &live::collection(&class), &class).await;
         let id = ObjectId::new("scheduling.k8s.io/v1", "PriorityClass", None, format!("{space}-{name}").as_str());
         let origin = Origin { path: "scheduling".into(), at: None };
-        world.desired.objects.push(DesiredObject { id, manifest: class, secrets: vec![], origin });
+        world.desired.objects.push(DesiredObject { id, manifest: class.into(), secrets: vec![], origin });
     }
     let ids = ["preemption.works/gpu"];
     let unasked = world.verify(options(), &ids).await;
