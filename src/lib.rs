@@ -9,7 +9,7 @@
 //!  blueprint --desired--> Desired          live: everything at once, each part may be Unknown
 //!                            \                    |
 //!                             v                   v
-//!                      plan: PURE. Changes, order, steps, and why not the rest
+//!      gpu: PURE. Will it run?    plan: PURE. Changes, order, steps, and why not the rest
 //!                                       |
 //!                                     Plan --> human, JSON, Markdown; saved
 //!                                       |
@@ -27,9 +27,11 @@ pub mod desired;
 pub mod drift;
 pub mod execute;
 pub mod field;
+pub mod gpu;
 pub mod helm;
 pub mod id;
 pub mod live;
 mod parallel;
 pub mod plan;
+pub mod quantity;
 pub mod verify;

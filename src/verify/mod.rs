@@ -11,14 +11,13 @@ mod cleanup;
 mod context;
 mod explain;
 mod probe;
-mod quantity;
 mod report;
 mod select;
 mod suite;
 
+pub use crate::quantity::Quantity;
 pub use check::{Applicability, Check, CheckId, Evidence, Outcome};
 pub use context::{CheckContext, Clock, Nodes, VerifyOptions};
-pub use quantity::Quantity;
 pub use report::ctrf::ctrf;
 pub use report::human::human;
 pub use report::json::json;

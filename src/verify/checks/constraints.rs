@@ -6,9 +6,9 @@ use serde_json::{Map, Value, json};
 
 use super::{namespace, of_kind};
 use crate::cluster::text;
+use crate::quantity::Quantity;
 use crate::verify::api::Trouble;
 use crate::verify::context::CheckContext;
-use crate::verify::quantity::Quantity;
 
 type Amounts = BTreeMap<String, Quantity>;
 

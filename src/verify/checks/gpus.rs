@@ -11,9 +11,9 @@ use super::settle::settled;
 use super::{few, pool_selector};
 use crate::cluster::name;
 use crate::desired::Desired;
+use crate::quantity::Quantity;
 use crate::verify::check::{Check, CheckId, Evidence, Outcome};
 use crate::verify::context::CheckContext;
-use crate::verify::quantity::Quantity;
 
 pub(super) fn derive(desired: &Desired, checks: &mut Vec<Arc<dyn Check>>) {
     for pool in desired.wanted.pools.values() {

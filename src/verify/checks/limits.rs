@@ -9,10 +9,10 @@ use serde_json::{Value, json};
 use super::constraints::{Constraints, amounts};
 use super::{namespace, of_kind};
 use crate::desired::{Desired, Origin};
+use crate::quantity::Quantity;
 use crate::verify::check::{Check, CheckId, Evidence, Outcome};
 use crate::verify::context::CheckContext;
 use crate::verify::probe::{Answer, Refusal, dry_run, pod, restricted_container};
-use crate::verify::quantity::Quantity;
 
 pub(super) fn derive(desired: &Desired, checks: &mut Vec<Arc<dyn Check>>) {
     let spaces: BTreeSet<&str> = of_kind(desired, "", "LimitRange").map(namespace).collect();

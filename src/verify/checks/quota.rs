@@ -13,11 +13,11 @@ use super::settle::settled;
 use super::{namespace, of_kind, texts};
 use crate::cluster::name;
 use crate::desired::Desired;
+use crate::quantity::Quantity;
 use crate::verify::api::Trouble;
 use crate::verify::check::{Check, CheckId, Evidence, Outcome};
 use crate::verify::context::CheckContext;
 use crate::verify::probe::{Answer, Refusal, dry_run, pod};
-use crate::verify::quantity::Quantity;
 
 type Hard = BTreeMap<String, String>;
 

@@ -8,8 +8,8 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use super::constraints::{Constraints, resources};
+use crate::quantity::Quantity;
 use crate::verify::probe::restricted_container;
-use crate::verify::quantity::Quantity;
 
 /// Containers that a probe may have. A real pod of this size is unusual, and a request with it is still below 64 KiB.
 const MOST_CONTAINERS: i128 = 64;

@@ -15,13 +15,13 @@ use super::{POOL_LABEL, pool_selector};
 use crate::cluster::one_line;
 use crate::cluster::{condition, is_true, name, text};
 use crate::desired::Desired;
+use crate::quantity::Quantity;
 use crate::verify::api::{Api, Trouble};
 use crate::verify::check::{Applicability, Check, CheckId, Evidence, LOOK, Outcome};
 use crate::verify::cleanup::{BLUEPRINT, MANAGED_BY, label_value};
 use crate::verify::context::{CheckContext, Nodes};
 use crate::verify::explain::{last_event, pods};
 use crate::verify::probe::restricted_container;
-use crate::verify::quantity::Quantity;
 
 /// The pause between two looks at a Job: short, since what is measured is how fast the platform is.
 const PAUSE: Duration = Duration::from_millis(300);

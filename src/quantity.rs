@@ -41,6 +41,12 @@ impl Quantity {
         self.0.div_euclid(NANO) + i128::from(self.0.rem_euclid(NANO) != 0)
     }
 
+    /// Whole thousandths, rounded up.
+    pub fn millis_rounded_up(self) -> i128 {
+        const MILLI: i128 = NANO / 1000;
+        self.0.div_euclid(MILLI) + i128::from(self.0.rem_euclid(MILLI) != 0)
+    }
+
     /// The amount divided by `parts`, rounded up.
     #[must_use]
     pub fn divided_up(self, parts: i128) -> Self {

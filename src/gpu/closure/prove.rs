@@ -1,0 +1,589 @@
+//! The proof: what holds for each pool and workload, and every chain that breaks.
+
+use std::collections::BTreeSet;
+
+use serde_json::Value;
+use wbk_provider_api::{ProviderKind, system_workloads};
+
+use super::super::scheduler::{
+    EPHEMERAL, LabelValue, PODS, Quantities, Refusal, Requirement, Surroundings, Verdict, is_extended, show, stays_for,
+    taint_text, verdict,
+};
+use super::arrive::World;
+use super::group::{of_live, of_pools};
+use super::proof::{
+    Broken, Can, Link, NodeLabel, NodeResource, Place, PoolProof, Proof, Rule, Standing, Unseen, WorkloadProof,
+};
+use super::workload::{Context, Kind, Manifest, Workload, of_system, sample, workloads};
+use crate::desired::Desired;
+use crate::id::{ObjectId, ReleaseId};
+use crate::quantity::Quantity;
+
+/// Format of the document.
+const FORMAT: u32 = 1;
+
+/// What a proof is made from.
+#[derive(Debug, Clone, Copy)]
+pub struct Question<'a> {
+    /// What the blueprint means.
+    pub desired: &'a Desired,
+    /// What its charts render to.
+    pub releases: &'a [(ReleaseId, Vec<(ObjectId, Value)>)],
+    /// Charts that were not rendered, and why.
+    pub unrendered: &'a [(ReleaseId, String)],
+    /// The nodes of a cluster that was there before; `None` where they are not known or not asked for.
+    pub live_nodes: Option<&'a [Value]>,
+    /// This machine's architecture as Kubernetes writes it, which local nodes share.
+    pub arch: &'a str,
+}
+
+/// Proves a blueprint: on its pools before they are there, or on the live nodes of an existing cluster.
+pub fn prove(question: &Question<'_>) -> Proof {
+    let desired = question.desired;
+    let existing = desired.wanted.cluster.provider == ProviderKind::Existing;
+    let mut unseen: Vec<Unseen> = question
+        .unrendered
+        .iter()
+        .map(|(id, why)| Unseen { what: format!("helm release {id}"), why: why.clone() })
+        .collect();
+    let groups = match (existing, question.live_nodes) {
+        (false, _) => of_pools(&desired.wanted, &desired.gpus, question.arch),
+        (true, Some(nodes)) => of_live(nodes),
+        (true, None) => {
+            let why = "the nodes of an existing cluster are known only where it can be reached".to_owned();
+            unseen.push(Unseen { what: "the cluster's nodes".into(), why });
+            Vec::new()
+        }
+    };
+    let manifests = manifests(question);
+    let context = Context::of(&manifests, existing || !question.unrendered.is_empty());
+    let mut all = workloads(&manifests, &context);
+    all.extend(system_workloads(desired.wanted.cluster.provider).iter().map(of_system));
+    let advertised = |resource: &str, group: &super::group::Group| {
+        group.platform.is_some()
+            || all
+                .iter()
+                .flat_map(|workload| &workload.roles)
+                .any(|role| role.advertises() && role.vendor().is_none_or(|vendor| resource.starts_with(vendor)))
+    };
+    let space = desired.promises.job_namespaces.first().map_or("default", String::as_str);
+    let samples: Vec<Workload> = groups
+        .iter()
+        .filter_map(|(group, node)| {
+            let pool = desired.wanted.pools.get(&group.name)?;
+            let resource = group.gpus.as_ref()?.resources.keys().next()?;
+            advertised(resource, group).then(|| sample(pool, &node.taints, resource, space, &context))
+        })
+        .collect();
+    all.extend(samples);
+    let world = World::new(groups, all, context, &manifests);
+    Prover { world: &world, platform: &desired.name, unseen }.prove()
+}
+
+/// Proves workloads on live nodes: every node as it is, with its labels, taints and allocatable. `workloads` are manifests of
+/// anything, as the cluster has them; what makes no pods is read for what it says about those that do.
+pub fn prove_live(platform: &str, nodes: &[Value], workloads_there: &[Value]) -> Proof {
+    let manifests: Vec<Manifest<'_>> =
+        workloads_there.iter().map(|value| Manifest { value, from: "the cluster".into(), at: None }).collect();
+    let context = Context::of(&manifests, true);
+    let all = workloads(&manifests, &context);
+    let world = World::new(of_live(nodes), all, context, &manifests);
+    Prover { world: &world, platform, unseen: Vec::new() }.prove()
+}
+
+fn manifests<'a>(question: &Question<'a>) -> Vec<Manifest<'a>> {
+    let desired = question.desired;
+    let own = desired.objects.iter().map(|object| Manifest {
+        value: &object.manifest,
+        from: object.origin.path.clone(),
+        at: object.origin.at.clone(),
+    });
+    let rendered = question.releases.iter().flat_map(|(id, objects)| {
+        let release = desired.releases.iter().find(|release| release.id == *id);
+        let at = release.and_then(|release| release.origin.at.clone());
+        objects.iter().map(move |(_, value)| Manifest { value, from: format!("helm release {id}"), at: at.clone() })
+    });
+    own.chain(rendered).collect()
+}
+
+struct Prover<'w> {
+    world: &'w World<'w>,
+    platform: &'w str,
+    unseen: Vec<Unseen>,
+}
+
+impl Prover<'_> {
+    fn prove(self) -> Proof {
+        let around = self.world.around();
+        let mut broken = Vec::new();
+        let mut proofs = Vec::new();
+        for at in 0..self.world.workloads.len() {
+            proofs.push(self.workload(at, &around, &mut broken));
+        }
+        for group in 0..self.world.groups.len() {
+            self.pool(group, &around, &mut broken);
+        }
+        self.limit_ranges(&mut broken);
+        // A chain that ends in one and the same broken link is told once, by its first rule.
+        broken.sort_by(|one: &Broken, other: &Broken| (one.rule, &one.what).cmp(&(other.rule, &other.what)));
+        let mut ends: BTreeSet<(Option<String>, String)> = BTreeSet::new();
+        broken.retain(|one| {
+            let end = one.chain.last().map(|link| link.says.clone()).unwrap_or_default();
+            ends.insert((one.pool.clone(), end))
+        });
+        let pools = (0..self.world.groups.len()).map(|group| self.pool_proof(group)).collect();
+        Proof {
+            format: FORMAT,
+            platform: self.platform.to_owned(),
+            pools,
+            workloads: proofs,
+            broken,
+            unseen: self.unseen,
+        }
+    }
+
+    fn workload(&self, at: usize, around: &Surroundings<'_>, broken: &mut Vec<Broken>) -> WorkloadProof {
+        let workload = &self.world.workloads[at];
+        let verdicts: Vec<Verdict<'_>> = (0..self.world.groups.len())
+            .map(|group| match self.world.groups[group].landed.contains(&at) {
+                true => Verdict::Fits,
+                false => self.world.judge(at, group, around),
+            })
+            .collect();
+        let fitting: Vec<usize> = (0..verdicts.len()).filter(|group| verdicts[*group].fits()).collect();
+        let doubtful = verdicts.is_empty() || verdicts.iter().any(|verdict| matches!(verdict, Verdict::Unknown(_)));
+        let before = broken.len();
+        self.refused_by_admission(at, broken);
+        let standing = if broken.len() > before {
+            Standing::Broken
+        } else if !fitting.is_empty() {
+            self.never_there(at, &fitting, around, broken);
+            self.too_many(at, &fitting, broken);
+            if broken.len() > before { Standing::Broken } else { Standing::Runs }
+        } else if doubtful {
+            Standing::Unknown
+        } else if workload.kind == Kind::DaemonSet {
+            // Whether a pool needs it is the pool's question.
+            Standing::Idle
+        } else {
+            broken.extend(self.nowhere(at, &verdicts, around));
+            Standing::Broken
+        };
+        let all_places = standing == Standing::Broken || standing == Standing::Idle;
+        let places = verdicts
+            .iter()
+            .enumerate()
+            .filter(|(_, verdict)| all_places || !matches!(verdict, Verdict::Refused(_)))
+            .map(|(group, verdict)| self.place(at, group, verdict))
+            .collect();
+        WorkloadProof {
+            what: workload.what.clone(),
+            from: workload.from.clone(),
+            at: workload.at.clone(),
+            standing,
+            places,
+        }
+    }
+
+    fn place(&self, at: usize, group: usize, verdict: &Verdict<'_>) -> Place {
+        let (can, because) = match verdict {
+            Verdict::Fits => (Can::Yes, self.because(at, group)),
+            Verdict::Refused(refusals) => (Can::No, refusals.iter().map(Refusal::detail).collect()),
+            Verdict::Unknown(why) => (Can::Unknown, why.clone()),
+        };
+        Place { pool: self.world.groups[group].name.clone(), can, because }
+    }
+
+    /// Why it can run there: each taint borne, each label found, each scarce resource with its advertiser.
+    fn because(&self, at: usize, group: usize) -> Vec<String> {
+        let (node, known, pod) = (&self.world.nodes[group], &self.world.groups[group], &self.world.pods[at]);
+        let mut because = Vec::new();
+        if !node.taints.is_empty() {
+            let taints: Vec<String> = node.taints.iter().map(taint_text).collect();
+            because.push(format!("tolerates {}", taints.join(", ")));
+        }
+        let from =
+            |key: &str| known.label_from.get(key).map_or_else(|| "from birth".to_owned(), |who| format!("by {who}"));
+        for (key, value) in &pod.node_selector {
+            because.push(format!("the label {key}={value} is there, {}", from(key)));
+        }
+        if let Some(term) = pod
+            .node_affinity
+            .iter()
+            .flat_map(|affinity| &affinity.terms)
+            .find(|term| term.matches(&node.labels, None) == super::super::scheduler::Truth::Yes)
+        {
+            let keys: Vec<String> = term.expressions.iter().map(|one| format!("{one}, {}", from(&one.key))).collect();
+            because.push(format!("the labels are there: {}", keys.join("; ")));
+        }
+        for (resource, wanted) in pod.requests.iter().filter(|(resource, wanted)| *wanted > 0 && is_extended(resource))
+        {
+            let who = known.resource_from.get(resource).map(|who| who.join(" and ")).unwrap_or_default();
+            because.push(format!("{wanted} of {} {resource}, advertised by {who}", node.allocatable.get(resource)));
+        }
+        if let Some(seconds) = stays_for(&node.taints, &pod.tolerations, Default::default()) {
+            because.push(format!("but is evicted after {seconds} s: it tolerates a NoExecute taint only so long"));
+        }
+        if because.is_empty() {
+            because.push("there is room and nothing in the way".into());
+        }
+        because
+    }
+
+    fn break_of(&self, rule: Rule, at: usize, what: String, fix: String) -> Broken {
+        let workload = &self.world.workloads[at];
+        Broken {
+            rule,
+            chain: vec![Link { holds: false, says: what.clone() }],
+            what,
+            at: workload.at.clone(),
+            fix,
+            pool: None,
+            workloads: vec![workload.what.clone()],
+        }
+    }
+
+    /// What the API server refuses before any scheduler is asked.
+    fn refused_by_admission(&self, at: usize, broken: &mut Vec<Broken>) {
+        let workload = &self.world.workloads[at];
+        if let Some(class) = &workload.lacks_priority {
+            let what = format!("{} has the priority class {class}, which nothing makes", workload.what);
+            let fix = format!("add {{name: {class}, value: …}} under scheduling.priorities, or name one that is there");
+            broken.push(self.break_of(Rule::PriorityClass, at, what, fix));
+        }
+        let Some(hard) = self.world.context.quotas.get(&workload.pod.namespace) else { return };
+        for (resource, wanted) in workload.pod.requests.iter().filter(|(_, wanted)| *wanted > 0) {
+            let Some((name, limit)) = limit_of(hard, resource) else { continue };
+            if amount(resource, wanted) > limit {
+                let what = format!(
+                    "the quota of namespace {} allows {limit} {name}, and one pod of {} asks for {}",
+                    workload.pod.namespace,
+                    workload.what,
+                    show(resource, wanted)
+                );
+                let fix = format!(
+                    "raise the quota of namespaces[{}] to at least {}, or ask for less",
+                    workload.pod.namespace,
+                    show(resource, wanted)
+                );
+                broken.push(self.break_of(Rule::Quota, at, what, fix));
+            }
+        }
+    }
+
+    /// It fits only where there are no nodes, and nothing will add any.
+    fn never_there(&self, at: usize, fitting: &[usize], around: &Surroundings<'_>, broken: &mut Vec<Broken>) {
+        let workload = &self.world.workloads[at];
+        // A sample is tried where there are nodes; a DaemonSet follows them.
+        if workload.kind == Kind::DaemonSet || workload.sample_of.is_some() {
+            return;
+        }
+        if fitting.iter().any(|group| self.world.groups[*group].size.min > 0) {
+            return;
+        }
+        let mut reasons = Vec::new();
+        for group in fitting {
+            let known = &self.world.groups[*group];
+            if !known.grows {
+                reasons.push((
+                    *group,
+                    format!("{} has no nodes (min 0), and nothing adds any to this cluster", known.called),
+                    None,
+                ));
+                continue;
+            }
+            let templates: Vec<_> = self.world.groups.iter().map(|group| group.template.clone()).collect();
+            let mut imagined = Surroundings::new(&templates);
+            imagined.claims = around.claims.clone();
+            match verdict(&self.world.pods[at], *group, &imagined) {
+                Verdict::Fits | Verdict::Unknown(_) => return,
+                Verdict::Refused(refusals) => {
+                    let detail = refusals.first().map(Refusal::detail).unwrap_or_default();
+                    let key = self.late_label(at, *group);
+                    let says = match &key {
+                        Some((requirement, who)) => format!(
+                            "{} has no nodes yet (min 0), and the autoscaler adds one only for what a node is born with: {requirement} comes later, from {who}",
+                            known.called
+                        ),
+                        None => format!(
+                            "{} has no nodes yet (min 0), and a new one is not thought to fit: {detail}",
+                            known.called
+                        ),
+                    };
+                    reasons.push((*group, says, key));
+                }
+            }
+        }
+        let Some((group, says, _)) = reasons.into_iter().next() else { return };
+        let known = &self.world.groups[group];
+        let fix = if known.grows {
+            format!(
+                "select by a label that the pool's nodes are born with: {}={}",
+                super::workload::POOL_LABEL,
+                known.name
+            )
+        } else {
+            format!("give the pool nodes: nodePools[{}].size.min: 1", known.name)
+        };
+        let mut one =
+            self.break_of(Rule::ScaleFromZero, at, format!("{} waits for a node that never comes", workload.what), fix);
+        one.chain = vec![
+            Link { holds: true, says: format!("{} could run on {}", workload.what, known.called) },
+            Link { holds: false, says },
+        ];
+        one.pool = Some(known.name.clone());
+        broken.push(one);
+    }
+
+    /// A label that it selects by and that arrives after birth, with its writer.
+    fn late_label(&self, at: usize, group: usize) -> Option<(Requirement, String)> {
+        let pod = &self.world.pods[at];
+        let late = &self.world.groups[group].label_from;
+        let selected = pod.node_selector.iter().map(|(key, value)| Requirement::equals(key, value));
+        let required =
+            pod.node_affinity.iter().flat_map(|affinity| &affinity.terms).flat_map(|term| &term.expressions).cloned();
+        selected.chain(required).find_map(|one| Some((one.clone(), late.get(&one.key)?.clone())))
+    }
+
+    /// Pods that want to be on different nodes, and more of them than nodes.
+    fn too_many(&self, at: usize, fitting: &[usize], broken: &mut Vec<Broken>) {
+        let workload = &self.world.workloads[at];
+        if workload.kind == Kind::DaemonSet {
+            return;
+        }
+        let around = Surroundings::default();
+        let apart = workload
+            .pod
+            .anti_affinity
+            .iter()
+            .any(|term| term.topology_key == "kubernetes.io/hostname" && term.is_about(&workload.pod, &around));
+        let nodes: i64 = fitting.iter().map(|group| i64::from(self.world.groups[*group].size.max)).sum();
+        if apart && workload.replicas > nodes {
+            let what = format!(
+                "{} wants {} pods on as many nodes, and the pools that it can run on have at most {nodes}",
+                workload.what, workload.replicas
+            );
+            broken.push(self.break_of(
+                Rule::NoPool,
+                at,
+                what,
+                format!("ask for at most {nodes} pods, or for larger pools"),
+            ));
+        }
+    }
+
+    /// The chain on the pool that comes nearest.
+    fn nowhere(&self, at: usize, verdicts: &[Verdict<'_>], around: &Surroundings<'_>) -> Option<Broken> {
+        let workload = &self.world.workloads[at];
+        let near = |group: usize| -> (usize, usize, usize, usize) {
+            let Verdict::Refused(refusals) = &verdicts[group] else { return (0, 0, 0, 0) };
+            let wrong_labels = refusals
+                .iter()
+                .filter(|one| matches!(one, Refusal::Selector(key, _) if *key == super::workload::POOL_LABEL))
+                .count();
+            let without_its_gpus = self.world.pods[at].requests.iter().any(|(resource, wanted)| {
+                wanted > 0
+                    && is_extended(resource)
+                    && self.world.nodes[group].allocatable.get(resource) == 0
+                    && self.world.groups[group].gpus.as_ref().is_none_or(|gpus| !gpus.resources.contains_key(resource))
+            });
+            let filters: BTreeSet<u8> = refusals.iter().map(Refusal::filter).collect();
+            (wrong_labels, usize::from(without_its_gpus), filters.len(), group)
+        };
+        let group = (0..verdicts.len()).min_by_key(|group| near(*group))?;
+        let chain = self.world.chain(at, group, around)?;
+        Some(Broken {
+            rule: Rule::NoPool,
+            what: format!("{} can run on no pool", workload.what),
+            at: workload.at.clone().or(chain.at),
+            chain: chain.links,
+            fix: chain.fix,
+            pool: Some(self.world.groups[group].name.clone()),
+            workloads: chain.through.iter().map(|at| self.world.workloads[*at].what.clone()).collect(),
+        })
+    }
+
+    /// What a pool with GPUs needs.
+    fn pool(&self, group: usize, around: &Surroundings<'_>, broken: &mut Vec<Broken>) {
+        let known = &self.world.groups[group];
+        for (resource, who) in known.resource_from.iter().filter(|(_, who)| who.len() > 1) {
+            let what = format!("{} advertise {resource} on {}", who.join(" and "), known.called);
+            broken.push(Broken {
+                rule: Rule::TwoAdvertisers,
+                chain: vec![Link {
+                    holds: false,
+                    says: format!("{what}: the kubelet believes one of them, and which is chance"),
+                }],
+                what,
+                at: self.at_of(who),
+                fix: format!("keep one of them away from {}, or remove it", known.called),
+                pool: Some(known.name.clone()),
+                workloads: who.clone(),
+            });
+        }
+        let Some(gpus) = &known.gpus else { return };
+        for at in &known.landed {
+            let workload = &self.world.workloads[*at];
+            let foreign = workload
+                .roles
+                .iter()
+                .find(|role| role.advertises() && role.vendor().is_some_and(|vendor| vendor != gpus.vendor));
+            if foreign.is_some() {
+                let what = format!(
+                    "{} lands on {}, whose GPUs are of another vendor ({})",
+                    workload.what,
+                    known.called,
+                    gpus.vendor.trim_end_matches('/')
+                );
+                let mut one = self.break_of(
+                    Rule::WrongVendor,
+                    *at,
+                    what,
+                    format!(
+                        "keep it on its own pools, by a node selector or by fewer tolerations ({}=…)",
+                        super::workload::POOL_LABEL
+                    ),
+                );
+                one.pool = Some(known.name.clone());
+                broken.push(one);
+            }
+        }
+        self.components(group, gpus, around, broken);
+    }
+
+    /// DaemonSets that a GPU pool needs and that do not land there.
+    fn components(&self, group: usize, gpus: &super::group::Gpus, around: &Surroundings<'_>, broken: &mut Vec<Broken>) {
+        let known = &self.world.groups[group];
+        let advertised = gpus.resources.keys().all(|resource| known.resource_from.contains_key(resource));
+        for at in 0..self.world.workloads.len() {
+            let workload = &self.world.workloads[at];
+            let needed = workload.kind == Kind::DaemonSet
+                && !known.landed.contains(&at)
+                && workload.roles.iter().any(|role| {
+                    role.is_of_gpus()
+                        && role.vendor().is_none_or(|vendor| vendor == gpus.vendor)
+                        && !(role.advertises() && (advertised || !self.world.would_advertise(group, role)))
+                });
+            if !needed || self.is_kept_away(at, group, around) {
+                continue;
+            }
+            let Some(chain) = self.world.chain(at, group, around) else { continue };
+            let advertises = workload.roles.iter().any(super::role::Role::advertises);
+            broken.push(Broken {
+                rule: if advertises { Rule::GpusNotAdvertised } else { Rule::DaemonSetCannotLand },
+                what: match advertises {
+                    true => {
+                        format!("no pod will get the GPUs of {}: {} cannot land there", known.called, workload.what)
+                    }
+                    false => format!("{} cannot land on {}", workload.what, known.called),
+                },
+                at: chain.at.or_else(|| workload.at.clone()),
+                chain: chain.links,
+                fix: chain.fix,
+                pool: Some(known.name.clone()),
+                workloads: chain.through.iter().map(|at| self.world.workloads[*at].what.clone()).collect(),
+            });
+        }
+    }
+
+    /// Whether somebody keeps it away on purpose: it selects by labels of birth that other pools have, and lands there.
+    fn is_kept_away(&self, at: usize, group: usize, around: &Surroundings<'_>) -> bool {
+        let Verdict::Refused(refusals) = self.world.judge(at, group, around) else { return true };
+        let by_labels = refusals.iter().any(|one| matches!(one, Refusal::Selector(..) | Refusal::Affinity));
+        let elsewhere = self.world.groups.iter().any(|group| group.landed.contains(&at));
+        let missing: Vec<String> = {
+            let pod = &self.world.pods[at];
+            let selected = pod.node_selector.iter().map(|(key, _)| key.clone());
+            let required = pod
+                .node_affinity
+                .iter()
+                .flat_map(|affinity| &affinity.terms)
+                .flat_map(|term| &term.expressions)
+                .map(|one| one.key.clone());
+            selected.chain(required).collect()
+        };
+        let nobody_writes = missing
+            .iter()
+            .all(|key| !(0..self.world.workloads.len()).any(|writer| self.world.would_write(group, writer, key)));
+        by_labels && elsewhere && nobody_writes
+    }
+
+    fn at_of(&self, who: &[String]) -> Option<String> {
+        self.world.workloads.iter().filter(|one| who.contains(&one.what)).find_map(|one| one.at.clone())
+    }
+
+    fn limit_ranges(&self, broken: &mut Vec<Broken>) {
+        for manifest in self.world.manifests.iter().filter(|manifest| manifest.value["kind"] == "LimitRange") {
+            let limits = manifest.value["spec"]["limits"].as_array().into_iter().flatten().filter_map(Value::as_object);
+            let gpu = limits
+                .flat_map(|limit| limit.values())
+                .filter_map(Value::as_object)
+                .flat_map(|amounts| amounts.keys())
+                .find(|name| is_extended(name));
+            let Some(gpu) = gpu else { continue };
+            let metadata = &manifest.value["metadata"];
+            let text = |key: &str| metadata[key].as_str().unwrap_or("default");
+            let name = format!("LimitRange {}/{}", text("namespace"), text("name"));
+            broken.push(Broken {
+                rule: Rule::LimitRange,
+                what: format!("{name} of {} has {gpu} in it", manifest.from),
+                at: manifest.at.clone(),
+                chain: vec![Link {
+                    holds: false,
+                    says: format!("{name} makes containers without GPUs ask for {gpu}, or has them refused"),
+                }],
+                fix: format!("bound GPUs with a quota, `requests.{gpu}`, and take {gpu} out of the LimitRange"),
+                pool: None,
+                workloads: Vec::new(),
+            });
+        }
+    }
+
+    fn pool_proof(&self, group: usize) -> PoolProof {
+        let (known, node) = (&self.world.groups[group], &self.world.nodes[group]);
+        let labels = node.labels.iter().map(|(key, value)| NodeLabel {
+            key: key.to_owned(),
+            value: match value {
+                LabelValue::Is(value) => Some(value.clone()),
+                LabelValue::Open(_) => None,
+            },
+            from: known.label_from.get(key).cloned().unwrap_or_else(|| "birth".into()),
+            at_birth: !known.label_from.contains_key(key),
+        });
+        let used = node.used();
+        let resources = node.allocatable.iter().filter(|(name, _)| !(known.disk_unknown && *name == EPHEMERAL)).map(
+            |(name, amount)| {
+                let taken = if name == PODS { i64::try_from(node.pods.len()).unwrap_or(0) } else { used.get(name) };
+                NodeResource {
+                    name: name.to_owned(),
+                    allocatable: show(name, amount),
+                    left: show(name, amount - taken),
+                    from: known.resource_from.get(name).map_or_else(|| "the node".to_owned(), |who| who.join(" and ")),
+                }
+            },
+        );
+        PoolProof {
+            name: known.name.clone(),
+            min: known.size.min,
+            max: known.size.max,
+            accelerator: known.gpus.as_ref().map(|gpus| gpus.model.clone().unwrap_or_else(|| gpus.vendor.clone())),
+            taints: node.taints.iter().map(taint_text).collect(),
+            labels: labels.collect(),
+            resources: resources.collect(),
+            daemon_sets: known.landed.iter().map(|at| self.world.workloads[*at].what.clone()).collect(),
+        }
+    }
+}
+
+/// The bound that a quota puts on a resource, under whichever of its names.
+fn limit_of<'q>(hard: &'q Quantities, resource: &str) -> Option<(&'q str, Quantity)> {
+    let names = [format!("requests.{resource}"), resource.to_owned()];
+    hard.iter()
+        .filter(|(name, _)| names.contains(name) && **name != PODS)
+        .min_by_key(|(_, limit)| **limit)
+        .map(|(name, limit)| (name.as_str(), *limit))
+}
+
+fn amount(resource: &str, amount: i64) -> Quantity {
+    if resource == "cpu" { Quantity::millis(amount) } else { Quantity::whole(amount) }
+}

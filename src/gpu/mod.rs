@@ -1,0 +1,12 @@
+//! Whether GPU Jobs will run, before any node is paid for: a model of the scheduler ([`scheduler`]), and what it says about a
+//! blueprint ([`prove`]) or about live nodes ([`prove_live`]).
+//!
+//! Pure: the same blueprint and charts give the same proof. Not here: rendering charts, reading clusters, printing.
+
+mod closure;
+pub mod scheduler;
+
+pub use closure::{
+    Broken, Can, Link, NodeLabel, NodeResource, Place, PoolProof, Proof, Question, Rule, Standing, Unseen,
+    WorkloadProof, human, one_broken, prove, prove_live, summary,
+};
