@@ -131,6 +131,14 @@ pub struct DecisionArgs {
     pub conflicts: Option<Conflicts>,
 }
 
+/// What to do about a proof that does not hold.
+#[derive(Debug, Args, Clone, Copy, Default)]
+pub struct ProofArgs {
+    /// Go on although something can never run; the plan says what it leaves broken.
+    #[arg(long)]
+    pub allow_unschedulable: bool,
+}
+
 /// What to do about fields that others hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Conflicts {
@@ -171,6 +179,9 @@ Examples:
         /// Decisions.
         #[command(flatten)]
         decisions: DecisionArgs,
+        /// The proof.
+        #[command(flatten)]
+        proof: ProofArgs,
         /// Save the plan; `apply` does exactly that, once, as long as the world has not moved.
         #[arg(long, value_name = "FILE")]
         out: Option<PathBuf>,
@@ -191,6 +202,9 @@ Examples:
         /// Decisions.
         #[command(flatten)]
         decisions: DecisionArgs,
+        /// The proof.
+        #[command(flatten)]
+        proof: ProofArgs,
         /// Checks at the end.
         #[command(flatten)]
         checks: CheckArgs,
@@ -291,20 +305,30 @@ Faults, each once:
         #[command(flatten)]
         blueprint: BlueprintArgs,
     },
-    /// Say where a value comes from: file and line, or which default and why.
-    #[command(after_help = "Example:\n  wbk-infra explain blueprints/local.yaml namespaces[wandb-jobs].quota.gpu")]
+    /// Say where a value comes from: file and line, or which default and why. `explain gpu`: why Jobs will run, or not.
+    #[command(after_help = "\
+Examples:
+  wbk-infra explain blueprints/local.yaml namespaces[wandb-jobs].quota.gpu
+  wbk-infra explain gpu blueprints/local.yaml                    the closure proof of each pool and workload
+  wbk-infra explain gpu blueprints/local.yaml --html proof.html  the same as a picture")]
     Explain {
-        /// The blueprint.
+        /// The blueprint; or `gpu`, for the closure proof of the blueprint that follows.
         #[arg(value_name = "BLUEPRINT")]
         blueprint: PathBuf,
-        /// Path of the value, `nodePools[a100].taints`.
+        /// Path of the value, `nodePools[a100].taints`; after `gpu`, the blueprint.
         #[arg(value_name = "PATH")]
-        path: String,
+        path: Option<String>,
         /// Overlays in order.
         #[arg(short = 'f', long = "file", value_name = "FILE")]
         files: Vec<PathBuf>,
+        /// Draw the proof as a page of its own (explain gpu).
+        #[arg(long, value_name = "FILE")]
+        html: Option<PathBuf>,
+        /// Draw the proof as a picture (explain gpu).
+        #[arg(long, value_name = "FILE")]
+        svg: Option<PathBuf>,
     },
-    /// Print the JSON Schema of blueprints, of plans, of what an apply did, or of rehearsals.
+    /// Print the JSON Schema of blueprints, of plans, of what an apply did, of rehearsals, or of proofs.
     Schema {
         /// Of what.
         #[arg(value_enum, default_value_t = SchemaOf::Blueprint)]
@@ -355,6 +379,8 @@ pub enum SchemaOf {
     Apply,
     /// `rehearse -o json`.
     Rehearsal,
+    /// `explain gpu -o json`.
+    Proof,
 }
 
 /// Commands on local clusters.

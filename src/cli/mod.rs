@@ -72,11 +72,11 @@ async fn run(cli: Cli, environment: &Environment) -> Result<Exit, Failure> {
     let Cli { command, global } = cli;
     let context = Session { environment, global: &global };
     match command {
-        Command::Plan { blueprint, decisions, out, exit_code } => {
-            context.plan(&blueprint, &decisions, out.as_deref(), exit_code).await
+        Command::Plan { blueprint, decisions, proof, out, exit_code } => {
+            context.plan(&blueprint, (&decisions, &proof), out.as_deref(), exit_code).await
         }
-        Command::Apply { blueprint, decisions, checks, yes, no_verify } => {
-            context.apply(&blueprint, &decisions, &checks, yes, !no_verify).await
+        Command::Apply { blueprint, decisions, proof, checks, yes, no_verify } => {
+            context.apply(&blueprint, (&decisions, &proof), &checks, yes, !no_verify).await
         }
         Command::Verify { blueprint, checks, list } => context.verify(&blueprint, &checks, list).await,
         Command::Drift { blueprint, watch, interval } => context.drift(&blueprint, watch, interval).await,
@@ -85,9 +85,14 @@ async fn run(cli: Cli, environment: &Environment) -> Result<Exit, Failure> {
         Command::Status { blueprint } => context.status(&blueprint).await,
         Command::Lint { blueprint } => command::lint(&blueprint, &global),
         Command::Render { blueprint } => command::render(&blueprint, &context),
-        Command::Explain { blueprint, path, files } => {
-            command::explain(&BlueprintArgs { blueprint: Some(blueprint), files }, &path, &context)
+        Command::Explain { blueprint: topic, path: blueprint, files, html, svg } if command::is_about_gpus(&topic) => {
+            let blueprint = BlueprintArgs { blueprint: blueprint.map(Into::into), files };
+            context.explain_gpu(&blueprint, html.as_deref(), svg.as_deref()).await
         }
+        Command::Explain { blueprint, path, files, .. } => match path {
+            Some(path) => command::explain(&BlueprintArgs { blueprint: Some(blueprint), files }, &path, &context),
+            None => Err(Failure::usage("which value? wbk-infra explain BLUEPRINT PATH, or explain gpu BLUEPRINT")),
+        },
         Command::Schema { of } => command::schema(of),
         Command::Completions { shell } => command::completions(shell),
         Command::Doctor { blueprint } => command::doctor(&context, blueprint.blueprint.as_deref()).await,

@@ -4,9 +4,11 @@
 //! Pure: the same blueprint and charts give the same proof. Not here: rendering charts, reading clusters, printing.
 
 mod closure;
+mod picture;
 pub mod scheduler;
 
 pub use closure::{
     Broken, Can, Link, NodeLabel, NodeResource, Place, PoolProof, Proof, Question, Rule, Standing, Unseen,
     WorkloadProof, human, one_broken, prove, prove_live, summary,
 };
+pub use picture::{html as picture_html, svg as picture_svg};

@@ -195,6 +195,7 @@ impl<'a> Draft<'a> {
             unchanged: self.unchanged,
             kinds,
             destroys,
+            leaves_broken: Vec::new(),
         }
     }
 }

@@ -10,6 +10,7 @@ use wbk_provider_api::{Disruption, FieldDiff, Operation, Wanted};
 use crate::{
     desired::{DesiredRelease, IgnoreRule, SecretSlot},
     field::FieldPath,
+    gpu::Broken,
     helm::Repair,
     id::{Digest, GroupKind, ObjectId, ReleaseId},
     live::{Holder, World},
@@ -281,6 +282,9 @@ pub struct Plan {
     pub kinds: BTreeSet<GroupKind>,
     /// Whether this plan takes the platform away.
     pub destroys: bool,
+    /// What can never run although all of this is done: somebody said to go on.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub leaves_broken: Vec<Broken>,
 }
 
 impl Plan {

@@ -1,13 +1,14 @@
 //! `apply`.
 
 use super::{
+    proof::hold_to_proof,
     saved::saved_plan,
     session::{Session, options, unfit},
     verify::exit_of,
 };
 use crate::{
     cli::{
-        args::{BlueprintArgs, CheckArgs, DecisionArgs, Output},
+        args::{BlueprintArgs, CheckArgs, DecisionArgs, Output, ProofArgs},
         failure::{Exit, Failure},
         show::{ApplyReport, Mood, paint, plan_human, plan_json},
         situation::{self, Purpose, files, read_ahead},
@@ -23,7 +24,7 @@ impl Session<'_> {
     pub async fn apply(
         &self,
         blueprint: &BlueprintArgs,
-        decisions: &DecisionArgs,
+        (decisions, proof): (&DecisionArgs, &ProofArgs),
         checks: &CheckArgs,
         yes: bool,
         verify: bool,
@@ -42,7 +43,9 @@ impl Session<'_> {
         let mut before = Vec::new();
         let report = loop {
             let situation = self.look(&desired, Purpose::Apply, head.take()).await?;
-            let made = plan(&desired, &situation.sight.live, &situation.operations, &options(decisions, &situation));
+            let mut made =
+                plan(&desired, &situation.sight.live, &situation.operations, &options(decisions, &situation));
+            hold_to_proof(&mut made, &desired, &situation, proof).await?;
             let simulated = situation.simulated(&desired);
             if self.global.output == Output::Human && !self.global.quiet {
                 self.show_plan(&made, simulated)?;

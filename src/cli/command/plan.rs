@@ -5,12 +5,13 @@ use std::path::Path;
 use anyhow::Context;
 
 use super::{
+    proof::hold_to_proof,
     saved::blueprint_digests,
     session::{Session, options},
 };
 use crate::{
     cli::{
-        args::{BlueprintArgs, DecisionArgs},
+        args::{BlueprintArgs, DecisionArgs, ProofArgs},
         failure::{Exit, Failure},
         situation::{Purpose, files, read_ahead},
     },
@@ -22,14 +23,15 @@ impl Session<'_> {
     pub async fn plan(
         &self,
         blueprint: &BlueprintArgs,
-        decisions: &DecisionArgs,
+        (decisions, proof): (&DecisionArgs, &ProofArgs),
         save: Option<&Path>,
         exit_code: bool,
     ) -> Result<Exit, Failure> {
         let files = files(blueprint)?;
         let (desired, head) = read_ahead(&files, self.environment, self.global)?;
         let situation = self.look(&desired, Purpose::Apply, Some(head)).await?;
-        let made = plan(&desired, &situation.sight.live, &situation.operations, &options(decisions, &situation));
+        let mut made = plan(&desired, &situation.sight.live, &situation.operations, &options(decisions, &situation));
+        hold_to_proof(&mut made, &desired, &situation, proof).await?;
         self.show_plan(&made, situation.simulated(&desired))?;
         let pending = !made.is_empty();
         let blocked = made.is_blocked();

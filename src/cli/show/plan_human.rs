@@ -39,7 +39,7 @@ pub fn plan_human(plan: &Plan, verbose: bool, simulated: bool) -> String {
             ),
         ),
     );
-    if plan.steps.is_empty() && plan.not_planned.is_empty() {
+    if plan.steps.is_empty() && plan.not_planned.is_empty() && plan.leaves_broken.is_empty() {
         line(&mut text, &format!("Nothing to do: {} objects and releases are as they shall be.", plan.unchanged));
         return text;
     }
@@ -74,6 +74,17 @@ pub fn plan_human(plan: &Plan, verbose: bool, simulated: bool) -> String {
         }
         for group in &groups {
             not_planned(&mut text, group, verbose);
+        }
+    }
+    if !plan.leaves_broken.is_empty() {
+        line(&mut text, "");
+        line(&mut text, &paint(Mood::Strong, "Left broken, as --allow-unschedulable says:"));
+        for broken in &plan.leaves_broken {
+            line(&mut text, &format!("  {} {}", paint(Mood::Bad, "broken    "), broken.what));
+            if let Some(link) = broken.chain.last() {
+                line(&mut text, &format!("             {}", link.says));
+            }
+            line(&mut text, &format!("             hint: {}", broken.fix));
         }
     }
     line(&mut text, "");

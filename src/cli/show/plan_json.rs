@@ -5,6 +5,7 @@ use serde::Serialize;
 use serde_json::Value;
 use wbk_provider_api::Disruption;
 
+use crate::gpu::Broken;
 use crate::plan::{Action, NotPlanned, Plan, Summary};
 
 /// A plan as `plan -o json` prints it: what would change, and why not the rest. The saved plan (`--out`) is another file.
@@ -25,6 +26,8 @@ pub struct PlanReport {
     pub changes: Vec<ChangeReport>,
     /// What was not planned.
     pub not_planned: Vec<NotPlanned>,
+    /// What can never run although all of this is done (`--allow-unschedulable`).
+    pub leaves_broken: Vec<Broken>,
 }
 
 /// One change.
@@ -104,5 +107,6 @@ pub fn plan_json(plan: &Plan, simulated: bool) -> PlanReport {
             })
             .collect(),
         not_planned: plan.not_planned.clone(),
+        leaves_broken: plan.leaves_broken.clone(),
     }
 }

@@ -29,6 +29,13 @@ pub fn plan_markdown(plan: &Plan) -> String {
             text.push_str(&format!("| `{}` | {} |\n", entry.what, cell(&entry.reason)));
         }
     }
+    if !plan.leaves_broken.is_empty() {
+        text.push_str("\n**Left broken**\n\n| what | why | fix |\n|---|---|---|\n");
+        for broken in &plan.leaves_broken {
+            let why = broken.chain.last().map(|link| link.says.as_str()).unwrap_or_default();
+            text.push_str(&format!("| {} | {} | {} |\n", cell(&broken.what), cell(why), cell(&broken.fix)));
+        }
+    }
     text
 }
 

@@ -42,7 +42,7 @@ pub fn unschedulable_words(pod: &Pod, around: &Surroundings<'_>) -> Option<Strin
             note(&mut afterwards, NO_HELP);
             continue;
         }
-        if victims(pod, at, around).is_some() {
+        if pod.preempts && victims(pod, at, around).is_some() {
             // It is nominated for that node, and the condition says nothing of preemption.
             return None;
         }

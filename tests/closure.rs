@@ -1,0 +1,174 @@
+//! The closure proof on folders of text: `tests/closure/NAME/` holds a blueprint with its manifests, in `rendered.yaml` what a chart
+//! of it renders to, and in `expected.txt` the proof. Set `UPDATE_EXPECTED=1` to write what was found, then read the difference.
+//!
+//! A blueprint that begins with `# provider: eks` is proven as if that were its provider.
+
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use serde_json::{Value, json};
+use wbk_infra::blueprint::{DiskFiles, Source, load, read_manifests};
+use wbk_infra::desired::Desired;
+use wbk_infra::gpu::{self, Proof, Question, Standing};
+use wbk_infra::id::{ObjectId, ReleaseId};
+use wbk_provider_api::ProviderKind;
+
+fn desired(path: &Path) -> Desired {
+    let text = std::fs::read_to_string(path).unwrap();
+    let provider = text.lines().next().and_then(|line| line.strip_prefix("# provider: ")).map(str::to_owned);
+    let name = path.to_str().unwrap().to_owned();
+    let loaded = load(&[Source { text, name }]).unwrap_or_else(|problems| panic!("{}: {problems}", path.display()));
+    let mut desired = loaded
+        .resolve(&DiskFiles, jiff::civil::date(2026, 11, 22))
+        .unwrap_or_else(|problems| panic!("{}: {problems}", path.display()));
+    if let Some(provider) = provider {
+        desired.wanted.cluster.provider = serde_json::from_value::<ProviderKind>(json!(provider)).unwrap();
+    }
+    desired
+}
+
+fn rendered(folder: &Path) -> Vec<(ReleaseId, Vec<(ObjectId, Value)>)> {
+    let Ok(text) = std::fs::read_to_string(folder.join("rendered.yaml")) else { return Vec::new() };
+    let objects = read_manifests(&text, "rendered.yaml").unwrap_or_else(|problems| panic!("{problems}"));
+    let objects = objects.into_iter().map(|(value, _)| (id(&value), value)).collect();
+    vec![(ReleaseId { namespace: "gpu".into(), name: "chart".into() }, objects)]
+}
+
+fn id(value: &Value) -> ObjectId {
+    let text = |pointer: &str| value.pointer(pointer).and_then(Value::as_str);
+    let name = text("/metadata/name").unwrap_or_default();
+    ObjectId::new(text("/apiVersion").unwrap(), text("/kind").unwrap(), text("/metadata/namespace"), name)
+}
+
+fn prove(desired: &Desired, releases: &[(ReleaseId, Vec<(ObjectId, Value)>)]) -> Proof {
+    gpu::prove(&Question { desired, releases, unrendered: &[], live_nodes: None, arch: "amd64" })
+}
+
+fn folders() -> Vec<PathBuf> {
+    let entries = std::fs::read_dir("tests/closure").unwrap();
+    let mut folders: Vec<PathBuf> =
+        entries.map(|entry| entry.unwrap().path()).filter(|path| path.join("blueprint.yaml").exists()).collect();
+    folders.sort();
+    assert!(folders.len() > 15, "the scenarios are there");
+    folders
+}
+
+#[test]
+fn every_broken_link_is_found_with_its_chain_and_fix() {
+    let mut differences = Vec::new();
+    for folder in folders() {
+        let proof = prove(&desired(&folder.join("blueprint.yaml")), &rendered(&folder));
+        let text = gpu::human(&proof, false);
+        let expected = folder.join("expected.txt");
+        if std::env::var_os("UPDATE_EXPECTED").is_some() {
+            std::fs::write(&expected, &text).unwrap();
+        } else if std::fs::read_to_string(&expected).unwrap_or_default() != text {
+            differences.push(format!("{} differs; found:\n{text}", expected.display()));
+        }
+        for broken in &proof.broken {
+            assert!(!broken.fix.is_empty() && !broken.chain.is_empty(), "{}: {broken:?}", folder.display());
+            let last = broken.chain.len() - 1;
+            assert!(
+                broken.chain.iter().enumerate().all(|(at, link)| link.holds == (at < last)),
+                "the last link is the broken one"
+            );
+        }
+    }
+    assert!(differences.is_empty(), "{}", differences.join("\n"));
+}
+
+#[test]
+fn shipped_blueprints_hold() {
+    for name in ["local", "existing"] {
+        let proof = prove(&desired(Path::new(&format!("blueprints/{name}.yaml"))), &[]);
+        assert!(proof.holds(), "{name}: {}", gpu::summary(&proof));
+    }
+}
+
+#[test]
+fn of_nodes_that_are_not_known_nothing_is_claimed() {
+    let mut desired = desired(Path::new("tests/closure/no-pool/blueprint.yaml"));
+    desired.wanted.cluster.provider = ProviderKind::Existing;
+    let proof = prove(&desired, &[]);
+    assert!(proof.holds());
+    assert!(proof.workloads.iter().all(|workload| workload.standing == Standing::Unknown), "{:?}", proof.workloads);
+    assert_eq!(proof.unseen.len(), 1);
+}
+
+fn live_node(name: &str, gpus: u32, cordoned: bool) -> Value {
+    json!({"metadata": {"name": name, "labels": {"kubernetes.io/hostname": name, "gpu": "yes"}},
+        "spec": {"unschedulable": cordoned, "taints": [{"key": "nvidia.com/gpu", "value": "present", "effect": "NoSchedule"}]},
+        "status": {"allocatable": {"cpu": "8", "memory": "32Gi", "pods": "110", "nvidia.com/gpu": gpus.to_string()}}})
+}
+
+#[test]
+fn live_nodes_are_taken_as_they_are() {
+    let job = json!({"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "train", "namespace": "jobs"},
+        "spec": {"template": {"spec": {"tolerations": [{"key": "nvidia.com/gpu", "operator": "Exists"}],
+            "containers": [{"resources": {"limits": {"nvidia.com/gpu": 2}}}]}}}});
+    let prove = |nodes: &[Value]| gpu::prove_live("live", nodes, std::slice::from_ref(&job));
+    assert!(prove(&[live_node("one", 2, false), live_node("two", 1, false)]).holds());
+    let alike = prove(&[live_node("one", 2, false), live_node("two", 2, false)]);
+    assert_eq!(alike.pools.len(), 1, "nodes that are alike stand together");
+    let small = prove(&[live_node("one", 1, false)]);
+    assert!(small.broken[0].chain.last().unwrap().says.contains("asks for 2 nvidia.com/gpu"), "{:?}", small.broken);
+    let cordoned = prove(&[live_node("one", 2, true)]);
+    assert!(cordoned.broken[0].fix.contains("uncordon one"), "{:?}", cordoned.broken);
+}
+
+#[test]
+fn the_same_platform_gives_the_same_bytes() {
+    let folder = Path::new("tests/closure/two-advertisers");
+    let once = || serde_json::to_string(&prove(&desired(&folder.join("blueprint.yaml")), &rendered(folder))).unwrap();
+    assert_eq!(once(), once());
+}
+
+#[test]
+fn the_picture_is_complete_and_stands_alone() {
+    for folder in folders() {
+        let proof = prove(&desired(&folder.join("blueprint.yaml")), &rendered(&folder));
+        let page = gpu::picture_html(&proof);
+        assert!(!page.contains("http://") || page.matches("http").count() == page.matches("http://www.w3.org").count());
+        assert!(!page.contains("<script"), "nothing in it runs");
+        for pool in &proof.pools {
+            assert!(page.contains(&pool.name), "{} is drawn", pool.name);
+        }
+        assert_eq!(
+            page.contains("edge no\"") || page.contains("class=\"wrong\""),
+            proof.broken.iter().any(|one| one.pool.is_some())
+        );
+    }
+}
+
+/// 20 pools and 500 workloads, as the law about speed says: low milliseconds when compiled for use.
+#[test]
+fn a_large_platform_is_proven_at_once() {
+    let mut desired = desired(Path::new("blueprints/local.yaml"));
+    let pool = desired.wanted.pools["l4-spot"].clone();
+    for at in 0..17 {
+        let mut one = pool.clone();
+        one.name = format!("l4-{at}");
+        one.labels.insert("wbk-infra/pool".into(), one.name.clone());
+        desired.wanted.pools.insert(one.name.clone(), one);
+    }
+    let job = |at: usize| {
+        json!({"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": format!("job-{at}"), "namespace": "wandb-jobs"},
+            "spec": {"template": {"spec": {"nodeSelector": {"wbk-infra/pool": if at.is_multiple_of(2) { "l4-spot" } else { "system" }},
+                "tolerations": [{"operator": "Exists"}],
+                "containers": [{"resources": {"limits": {"cpu": "1", "memory": "1Gi"}}}]}}}})
+    };
+    let objects = (0..500).map(job).map(|value| (id(&value), value)).collect();
+    let releases = [(ReleaseId { namespace: "wandb-jobs".into(), name: "many".into() }, objects)];
+    let fastest = (0..5)
+        .map(|_| {
+            let begun = Instant::now();
+            let proof = prove(&desired, &releases);
+            assert!(proof.workloads.len() > 500 && proof.pools.len() == 20);
+            begun.elapsed()
+        })
+        .min()
+        .unwrap();
+    eprintln!("20 pools, 500 workloads: {fastest:?}");
+    // Unoptimised and beside other tests; what is forbidden is growth with nodes times nodes.
+    assert!(fastest.as_millis() < 500, "{fastest:?}");
+}
