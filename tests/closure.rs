@@ -1,13 +1,11 @@
 //! The closure proof on folders of text: `tests/closure/NAME/` holds a blueprint with its manifests, in `rendered.yaml` what a chart
 //! of it renders to, and in `expected.txt` the proof. Set `UPDATE_EXPECTED=1` to write what was found, then read the difference.
-//!
-//! A blueprint that begins with `# provider: eks` is proven as if that were its provider.
 
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use serde_json::{Value, json};
-use wbk_infra::blueprint::{DiskFiles, Source, load, read_manifests};
+use wbk_infra::blueprint::{DiskFiles, Ground, Source, load_on, read_manifests};
 use wbk_infra::desired::Desired;
 use wbk_infra::gpu::{self, Proof, Question, Standing};
 use wbk_infra::id::{ObjectId, ReleaseId};
@@ -15,16 +13,12 @@ use wbk_provider_api::ProviderKind;
 
 fn desired(path: &Path) -> Desired {
     let text = std::fs::read_to_string(path).unwrap();
-    let provider = text.lines().next().and_then(|line| line.strip_prefix("# provider: ")).map(str::to_owned);
     let name = path.to_str().unwrap().to_owned();
-    let loaded = load(&[Source { text, name }]).unwrap_or_else(|problems| panic!("{}: {problems}", path.display()));
-    let mut desired = loaded
-        .resolve(&DiskFiles, jiff::civil::date(2026, 11, 22))
+    let loaded = load_on(&[Source { text, name }], Ground::Rehearsed)
         .unwrap_or_else(|problems| panic!("{}: {problems}", path.display()));
-    if let Some(provider) = provider {
-        desired.wanted.cluster.provider = serde_json::from_value::<ProviderKind>(json!(provider)).unwrap();
-    }
-    desired
+    loaded
+        .resolve(&DiskFiles, jiff::civil::date(2026, 11, 22))
+        .unwrap_or_else(|problems| panic!("{}: {problems}", path.display()))
 }
 
 fn rendered(folder: &Path) -> Vec<(ReleaseId, Vec<(ObjectId, Value)>)> {
@@ -41,7 +35,8 @@ fn id(value: &Value) -> ObjectId {
 }
 
 fn prove(desired: &Desired, releases: &[(ReleaseId, Vec<(ObjectId, Value)>)]) -> Proof {
-    gpu::prove(&Question { desired, releases, unrendered: &[], live_nodes: None, arch: "amd64" })
+    let releases: Vec<_> = releases.iter().map(|(id, objects)| (id, objects.as_slice())).collect();
+    gpu::prove(&Question { desired, releases: &releases, unrendered: &[], live_nodes: None, arch: "amd64" })
 }
 
 fn folders() -> Vec<PathBuf> {
@@ -169,6 +164,7 @@ fn a_large_platform_is_proven_at_once() {
         .min()
         .unwrap();
     eprintln!("20 pools, 500 workloads: {fastest:?}");
-    // Unoptimised and beside other tests; what is forbidden is growth with nodes times nodes.
-    assert!(fastest.as_millis() < 500, "{fastest:?}");
+    // Unoptimised, and beside tests that start servers: 474 ms where 30 processes wanted 2 cores. What is forbidden is growth with
+    // workloads times pools times pools, which would be 20 times that.
+    assert!(fastest.as_secs() < 5, "{fastest:?}");
 }

@@ -89,7 +89,10 @@ async fn run(cli: Cli, environment: &Environment) -> Result<Exit, Failure> {
             let blueprint = BlueprintArgs { blueprint: blueprint.map(Into::into), files };
             context.explain_gpu(&blueprint, html.as_deref(), svg.as_deref()).await
         }
-        Command::Explain { blueprint, path, files, .. } => match path {
+        Command::Explain { html: Some(_), .. } | Command::Explain { svg: Some(_), .. } => {
+            Err(Failure::usage("only the closure proof is drawn: wbk-infra explain gpu BLUEPRINT --html FILE"))
+        }
+        Command::Explain { blueprint, path, files, html: None, svg: None } => match path {
             Some(path) => command::explain(&BlueprintArgs { blueprint: Some(blueprint), files }, &path, &context),
             None => Err(Failure::usage("which value? wbk-infra explain BLUEPRINT PATH, or explain gpu BLUEPRINT")),
         },

@@ -71,6 +71,19 @@ fn expanded(mut wanted: Wanted, environment: &Environment) -> Wanted {
     wanted
 }
 
+/// Reads and resolves blueprint and overlays for what is proven on paper: any provider's cluster will do.
+///
+/// # Errors
+/// Every problem of the files at once, with positions.
+pub fn read_on_paper(files: &[PathBuf], environment: &Environment) -> Result<Desired, Failure> {
+    let loaded = parse(files, Ground::Rehearsed)?.map_err(|problems| problems_failure(&problems))?;
+    let mut desired = loaded.resolve(&DiskFiles, today()).map_err(|problems| problems_failure(&problems))?;
+    if let Some(kubeconfig) = &mut desired.wanted.cluster.kubeconfig {
+        *kubeconfig = environment.expand(kubeconfig);
+    }
+    Ok(desired)
+}
+
 /// Reads blueprint and overlays without resolving them.
 ///
 /// # Errors

@@ -11,32 +11,21 @@ use crate::{
     cli::{
         args::{BlueprintArgs, Output, ProofArgs},
         failure::{Exit, Failure},
-        releases::{Charts, render_all},
-        situation::{Connection, Situation, files, provider, reach, read},
+        releases::render_all,
+        situation::{Connection, Situation, files, provider, reach, read_on_paper},
     },
     desired::Desired,
     gpu::{self, Proof, Question},
-    id::{ObjectId, ReleaseId},
+    id::ReleaseId,
+    live::RenderedRelease,
     plan::Plan,
 };
 
 /// What was rendered, and what was not with the reason.
 #[derive(Default)]
 struct Renders {
-    releases: Vec<(ReleaseId, Vec<(ObjectId, Value)>)>,
+    releases: Vec<RenderedRelease>,
     unrendered: Vec<(ReleaseId, String)>,
-}
-
-impl Renders {
-    fn add(&mut self, charts: Charts) {
-        for release in charts.rendered {
-            if release.objects.is_empty() {
-                self.unrendered.push((release.id, "what it renders depends on the cluster, or is nothing".into()));
-            } else {
-                self.releases.push((release.id, release.objects));
-            }
-        }
-    }
 }
 
 /// This machine's architecture as Kubernetes writes it.
@@ -48,19 +37,29 @@ fn arch() -> &'static str {
     }
 }
 
-fn prove(desired: &Desired, renders: &Renders, live_nodes: Option<&[Value]>) -> Proof {
-    gpu::prove(&Question {
-        desired,
-        releases: &renders.releases,
-        unrendered: &renders.unrendered,
-        live_nodes,
-        arch: arch(),
-    })
+fn prove<'a>(
+    desired: &Desired,
+    rendered: impl Iterator<Item = &'a RenderedRelease>,
+    unrendered: &[(ReleaseId, String)],
+    live_nodes: Option<&[Value]>,
+) -> Proof {
+    let (readable, hidden): (Vec<_>, Vec<_>) = rendered.partition(|release| !release.objects.is_empty());
+    let releases: Vec<_> = readable.iter().map(|release| (&release.id, release.objects.as_slice())).collect();
+    let why = |release: &&RenderedRelease| {
+        (release.id.clone(), "what it renders depends on the cluster, or is nothing".to_owned())
+    };
+    let unrendered: Vec<_> = unrendered.iter().cloned().chain(hidden.iter().map(why)).collect();
+    gpu::prove(&Question { desired, releases: &releases, unrendered: &unrendered, live_nodes, arch: arch() })
 }
+
+/// Kinds that make pods.
+const MAKES_PODS: [&str; 7] = ["DaemonSet", "Deployment", "StatefulSet", "ReplicaSet", "Job", "CronJob", "Pod"];
 
 /// The nodes of a cluster that was there before; `None` where they cannot be seen, which the proof says.
 async fn live_nodes(desired: &Desired, connection: Option<&Connection>) -> Option<Vec<Value>> {
-    if desired.wanted.cluster.provider != ProviderKind::Existing {
+    let makes_pods = !desired.releases.is_empty()
+        || desired.objects.iter().any(|object| MAKES_PODS.contains(&object.id.gvk.kind.as_str()));
+    if desired.wanted.cluster.provider != ProviderKind::Existing || !makes_pods {
         return None;
     }
     let list = connection?.cluster.request(http::Method::GET, "/api/v1/nodes", None, "list the nodes").await.ok()?;
@@ -78,12 +77,9 @@ pub(super) async fn hold_to_proof(
     situation: &Situation,
     allowed: &ProofArgs,
 ) -> Result<(), Failure> {
-    let mut renders = Renders::default();
-    for release in situation.charts.iter().flat_map(|charts| &charts.rendered) {
-        renders.releases.push((release.id.clone(), release.objects.clone()));
-    }
+    let rendered = situation.charts.iter().flat_map(|charts| &charts.rendered);
     let nodes = live_nodes(desired, situation.connection.as_ref()).await;
-    let proof = prove(desired, &renders, nodes.as_deref());
+    let proof = prove(desired, rendered, &[], nodes.as_deref());
     if proof.holds() || allowed.allow_unschedulable {
         made.leaves_broken = proof.broken;
         return Ok(());
@@ -107,7 +103,7 @@ impl Session<'_> {
         html: Option<&Path>,
         svg: Option<&Path>,
     ) -> Result<Exit, Failure> {
-        let desired = read(&files(blueprint)?, self.environment)?;
+        let desired = read_on_paper(&files(blueprint)?, self.environment)?;
         let connection = match desired.wanted.cluster.provider {
             // Pools are proven on paper; only the nodes of an existing cluster must be looked at. Without it the proof says so.
             ProviderKind::Existing => {
@@ -118,7 +114,7 @@ impl Session<'_> {
         };
         let renders = self.render_each(&desired, connection.as_ref()).await;
         let nodes = live_nodes(&desired, connection.as_ref()).await;
-        let proof = prove(&desired, &renders, nodes.as_deref());
+        let proof = prove(&desired, renders.releases.iter(), &renders.unrendered, nodes.as_deref());
         let pictures: [(Option<&Path>, fn(&Proof) -> String); 2] = [(html, gpu::picture_html), (svg, gpu::picture_svg)];
         let mut drawn: Vec<PathBuf> = Vec::new();
         for (path, draw) in pictures {
@@ -150,14 +146,14 @@ impl Session<'_> {
         }
         let say = self.say();
         if let Ok(charts) = render_all(desired, self.environment, self.global, connection, &say).await {
-            renders.add(charts);
+            renders.releases = charts.rendered;
             return renders;
         }
         // One that cannot be had must not hide the others.
         for release in &desired.releases {
             let alone = Desired { releases: vec![release.clone()], ..desired.clone() };
             match render_all(&alone, self.environment, self.global, connection, &say).await {
-                Ok(charts) => renders.add(charts),
+                Ok(charts) => renders.releases.extend(charts.rendered),
                 Err(failure) => renders.unrendered.push((release.id.clone(), format!("{:#}", failure.error))),
             }
         }

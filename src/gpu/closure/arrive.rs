@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use super::super::scheduler::{Found, LabelValue, MayHave, Node, Placed, Pod, Surroundings, Verdict, verdict};
+use super::super::scheduler::{Found, LabelValue, MayHave, Node, Placed, Pod, Refusal, Surroundings, Verdict, verdict};
 use super::group::Group;
 use super::role::Role;
 use super::workload::{Context, Kind, Manifest, Workload};
@@ -23,6 +23,8 @@ pub struct World<'a> {
     pub manifests: &'a [Manifest<'a>],
     /// What NFD workers are told to look for.
     pub discovery: Discovery,
+    /// Whether what this platform brings to live nodes is still to come.
+    pub expects_more: bool,
     claims: Rc<std::collections::BTreeMap<(String, String), super::super::scheduler::Claim>>,
 }
 
@@ -118,7 +120,8 @@ impl<'a> World<'a> {
         let pods = workloads.iter().map(alone).collect();
         let discovery = Discovery::of(manifests, &workloads);
         let claims = Rc::new(context.claims.clone());
-        let mut world = Self { groups, nodes, workloads, pods, context, manifests, discovery, claims };
+        let mut world =
+            Self { groups, nodes, workloads, pods, context, manifests, discovery, expects_more: false, claims };
         world.settle();
         world
     }
@@ -360,7 +363,40 @@ impl<'a> World<'a> {
         {
             return Verdict::Unknown(vec!["how much disk a node offers is known only on the live node".into()]);
         }
-        verdict
+        match self.may_still_come(group, &verdict) {
+            Some(why) => Verdict::Unknown(vec![why]),
+            None => verdict,
+        }
+    }
+
+    /// Whether all that a live node lacks is what this platform is about to bring.
+    fn may_still_come(&self, group: usize, verdict: &Verdict<'_>) -> Option<String> {
+        let Verdict::Refused(refusals) = verdict else { return None };
+        if !self.groups[group].is_live || !self.expects_more {
+            return None;
+        }
+        let bringer = |refusal: &Refusal<'_>| -> Option<&str> {
+            let brings = |workload: &&Workload| {
+                workload.roles.iter().any(|role| match refusal {
+                    Refusal::Resource(shortage) => {
+                        shortage.allocatable == 0
+                            && role.advertises()
+                            && role.vendor().is_none_or(|vendor| shortage.resource.starts_with(vendor))
+                    }
+                    Refusal::Selector(..) | Refusal::Affinity => {
+                        matches!(
+                            role,
+                            Role::NfdWorker | Role::StandInNfd | Role::Gfd | Role::AmdLabeller | Role::Labels(..)
+                        )
+                    }
+                    _ => false,
+                })
+            };
+            self.workloads.iter().find(brings).map(|workload| workload.what.as_str())
+        };
+        let bringers: Option<Vec<&str>> = refusals.iter().map(bringer).collect();
+        let first = *bringers?.first()?;
+        Some(format!("what the node lacks may come from {first}, which is in this platform too"))
     }
 }
 

@@ -28,7 +28,7 @@ pub struct Question<'a> {
     /// What the blueprint means.
     pub desired: &'a Desired,
     /// What its charts render to.
-    pub releases: &'a [(ReleaseId, Vec<(ObjectId, Value)>)],
+    pub releases: &'a [(&'a ReleaseId, &'a [(ObjectId, Value)])],
     /// Charts that were not rendered, and why.
     pub unrendered: &'a [(ReleaseId, String)],
     /// The nodes of a cluster that was there before; `None` where they are not known or not asked for.
@@ -76,7 +76,8 @@ pub fn prove(question: &Question<'_>) -> Proof {
         })
         .collect();
     all.extend(samples);
-    let world = World::new(groups, all, context, &manifests);
+    let mut world = World::new(groups, all, context, &manifests);
+    world.expects_more = existing;
     Prover { world: &world, platform: &desired.name, unseen }.prove()
 }
 
@@ -99,7 +100,7 @@ fn manifests<'a>(question: &Question<'a>) -> Vec<Manifest<'a>> {
         at: object.origin.at.clone(),
     });
     let rendered = question.releases.iter().flat_map(|(id, objects)| {
-        let release = desired.releases.iter().find(|release| release.id == *id);
+        let release = desired.releases.iter().find(|release| release.id == **id);
         let at = release.and_then(|release| release.origin.at.clone());
         objects.iter().map(move |(_, value)| Manifest { value, from: format!("helm release {id}"), at: at.clone() })
     });
@@ -126,11 +127,19 @@ impl Prover<'_> {
         self.limit_ranges(&mut broken);
         // A chain that ends in one and the same broken link is told once, by its first rule.
         broken.sort_by(|one: &Broken, other: &Broken| (one.rule, &one.what).cmp(&(other.rule, &other.what)));
-        let mut ends: BTreeSet<(Option<String>, String)> = BTreeSet::new();
-        broken.retain(|one| {
-            let end = one.chain.last().map(|link| link.says.clone()).unwrap_or_default();
-            ends.insert((one.pool.clone(), end))
-        });
+        let mut told: Vec<Broken> = Vec::new();
+        for one in broken {
+            let end = |broken: &Broken| (broken.pool.clone(), broken.chain.last().map(|link| link.says.clone()));
+            match told.iter_mut().find(|before| end(before) == end(&one)) {
+                Some(before) => {
+                    let more: Vec<String> =
+                        one.workloads.into_iter().filter(|what| !before.workloads.contains(what)).collect();
+                    before.workloads.extend(more);
+                }
+                None => told.push(one),
+            }
+        }
+        let broken = told;
         let pools = (0..self.world.groups.len()).map(|group| self.pool_proof(group)).collect();
         Proof {
             format: FORMAT,
@@ -391,10 +400,26 @@ impl Prover<'_> {
             (wrong_labels, usize::from(without_its_gpus), filters.len(), group)
         };
         let group = (0..verdicts.len()).min_by_key(|group| near(*group))?;
-        let chain = self.world.chain(at, group, around)?;
+        let mut chain = self.world.chain(at, group, around)?;
+        let live = self.world.groups[group].is_live;
+        let tainted = verdicts.iter().all(|verdict| match verdict {
+            Verdict::Refused(refusals) => matches!(refusals.first(), Some(Refusal::Taint(_))),
+            Verdict::Fits | Verdict::Unknown(_) => false,
+        });
+        let wants_gpus =
+            self.world.pods[at].requests.iter().any(|(resource, wanted)| wanted > 0 && is_extended(resource));
+        if tainted && !live && !wants_gpus {
+            chain.fix = format!(
+                "add a pool without taints, which {} and others like it can run on: nodePools: [{{name: system, size: {{min: 1}}}}]",
+                workload.what
+            );
+        }
+        if live {
+            chain.fix.push_str("; where an autoscaler adds nodes of another kind, go on with --allow-unschedulable");
+        }
         Some(Broken {
             rule: Rule::NoPool,
-            what: format!("{} can run on no pool", workload.what),
+            what: format!("{} can run on {}", workload.what, if live { "no node that is there" } else { "no pool" }),
             at: workload.at.clone().or(chain.at),
             chain: chain.links,
             fix: chain.fix,

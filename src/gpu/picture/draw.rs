@@ -7,16 +7,16 @@ use super::super::closure::{Broken, Can, PoolProof, Proof, Standing};
 
 /// Widths and heights, in pixels.
 const POOL_X: usize = 24;
-const POOL_WIDTH: usize = 520;
-const WORK_X: usize = 820;
-const WORK_WIDTH: usize = 436;
+const POOL_WIDTH: usize = 596;
+const WORK_X: usize = 846;
+const WORK_WIDTH: usize = 430;
 const WIDTH: usize = WORK_X + WORK_WIDTH + 24;
 const TOP: usize = 64;
 const LINE: usize = 19;
 const GAP: usize = 22;
 /// Characters that a line of a box holds: a character of this size is 6.7 wide.
-const POOL_CHARACTERS: usize = 72;
-const WORK_CHARACTERS: usize = 58;
+const POOL_CHARACTERS: usize = 84;
+const WORK_CHARACTERS: usize = 56;
 /// Workloads that are drawn one by one; more are drawn together where they are alike.
 const ONE_BY_ONE: usize = 24;
 

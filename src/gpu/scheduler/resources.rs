@@ -92,10 +92,12 @@ pub fn is_extended(name: &str) -> bool {
     name.contains('/') && !name.contains("kubernetes.io/") && !name.starts_with("requests.")
 }
 
-/// Reads a list of amounts; what is no quantity is left out, the API server refuses it.
+/// Reads a list of amounts; what is no quantity is left out, the API server refuses it. It rounds what is finer than a
+/// thousandth up (`SetDefaults_ResourceList`).
 pub fn quantities(value: &Value) -> Quantities {
     let pairs = value.as_object().into_iter().flatten();
-    pairs.filter_map(|(name, value)| Some((name.clone(), Quantity::of(value)?))).collect()
+    let whole = |quantity: Quantity| i64::try_from(quantity.millis_rounded_up()).map_or(quantity, Quantity::millis);
+    pairs.filter_map(|(name, value)| Some((name.clone(), whole(Quantity::of(value)?)))).collect()
 }
 
 /// What the containers of a namespace ask for where they do not say: its LimitRanges.
@@ -259,9 +261,9 @@ mod tests {
     }
 
     #[test]
-    fn amounts_are_rounded_up_for_each_pod() {
+    fn amounts_are_rounded_up_to_thousandths_for_each_container_and_to_units_for_each_pod() {
         let spec = json!({"containers": [container("100u"), container("100u")]});
-        assert_eq!(amounts(spec).get(CPU), 1);
+        assert_eq!(amounts(spec).get(CPU), 2);
         assert_eq!(amounts(json!({"containers": [{"resources": {"requests": {"memory": "1500m"}}}]})).get(MEMORY), 2);
     }
 
