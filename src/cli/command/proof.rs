@@ -1,6 +1,6 @@
 //! The closure proof on the command line: before every plan, and `explain gpu`.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::Context;
 use serde_json::Value;
@@ -115,12 +115,11 @@ impl Session<'_> {
         let renders = self.render_each(&desired, connection.as_ref()).await;
         let nodes = live_nodes(&desired, connection.as_ref()).await;
         let proof = prove(&desired, renders.releases.iter(), &renders.unrendered, nodes.as_deref());
-        let pictures: [(Option<&Path>, fn(&Proof) -> String); 2] = [(html, gpu::picture_html), (svg, gpu::picture_svg)];
-        let mut drawn: Vec<PathBuf> = Vec::new();
-        for (path, draw) in pictures {
-            let Some(path) = path else { continue };
-            std::fs::write(path, draw(&proof)).with_context(|| format!("write the picture to {}", path.display()))?;
-            drawn.push(path.to_owned());
+        if let Some(path) = html {
+            self.draw(path, &gpu::picture_html(&proof))?;
+        }
+        if let Some(path) = svg {
+            self.draw(path, &gpu::picture_svg(&proof))?;
         }
         match self.global.output {
             Output::Human => out(&gpu::human(&proof, self.global.verbose)),
@@ -130,12 +129,15 @@ impl Session<'_> {
                 return Err(unfit("explain gpu", other));
             }
         }
-        if !self.global.quiet {
-            for path in drawn {
-                anstream::eprintln!("drawn in {}", path.display());
-            }
-        }
         Ok(if proof.holds() { Exit::Done } else { Exit::Failed })
+    }
+
+    fn draw(&self, path: &Path, picture: &str) -> Result<(), Failure> {
+        std::fs::write(path, picture).with_context(|| format!("write the picture to {}", path.display()))?;
+        if !self.global.quiet {
+            anstream::eprintln!("drawn in {}", path.display());
+        }
+        Ok(())
     }
 
     /// Every chart that can be rendered from here; of the others, why not.
