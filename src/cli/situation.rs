@@ -77,11 +77,7 @@ fn expanded(mut wanted: Wanted, environment: &Environment) -> Wanted {
 /// Every problem of the files at once, with positions.
 pub fn read_on_paper(files: &[PathBuf], environment: &Environment) -> Result<Desired, Failure> {
     let loaded = parse(files, Ground::Rehearsed)?.map_err(|problems| problems_failure(&problems))?;
-    let mut desired = loaded.resolve(&DiskFiles, today()).map_err(|problems| problems_failure(&problems))?;
-    if let Some(kubeconfig) = &mut desired.wanted.cluster.kubeconfig {
-        *kubeconfig = environment.expand(kubeconfig);
-    }
-    Ok(desired)
+    resolve(&loaded, files, environment)
 }
 
 /// Reads blueprint and overlays without resolving them.

@@ -77,6 +77,10 @@ pub(super) async fn hold_to_proof(
     situation: &Situation,
     allowed: &ProofArgs,
 ) -> Result<(), Failure> {
+    // Nothing is done, so nothing is refused: and a plan that finds nothing to do reads no manifest.
+    if made.is_empty() {
+        return Ok(());
+    }
     let rendered = situation.charts.iter().flat_map(|charts| &charts.rendered);
     let nodes = live_nodes(desired, situation.connection.as_ref()).await;
     let proof = prove(desired, rendered, &[], nodes.as_deref());
@@ -107,7 +111,7 @@ impl Session<'_> {
         let connection = match desired.wanted.cluster.provider {
             // Pools are proven on paper; only the nodes of an existing cluster must be looked at. Without it the proof says so.
             ProviderKind::Existing => {
-                let provider = provider(&desired, self.environment, self.global)?;
+                let provider = provider(&desired.wanted, self.environment, self.global)?;
                 reach(&*provider, &desired, self.global).await.ok()
             }
             _ => None,
