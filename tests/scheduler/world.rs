@@ -370,9 +370,9 @@ impl Before {
             around.nodes.iter().flat_map(|node| &node.pods).filter(of_case).map(|placed| place(&placed.pod)).collect()
         };
         let mut fitting = Vec::new();
-        for at in 0..nodes.len() {
+        for (at, node) in nodes.iter().enumerate() {
             match verdict(pod, at, &around) {
-                Verdict::Fits => fitting.push(nodes[at].name.clone().unwrap_or_default()),
+                Verdict::Fits => fitting.push(node.name.clone().unwrap_or_default()),
                 Verdict::Refused(_) => {}
                 Verdict::Unknown(why) => return Expected::Unknown(why),
             }

@@ -1,6 +1,6 @@
 //! The closure proof on the command line: before every plan, and `explain gpu`.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::Context;
 use serde_json::Value;
@@ -77,6 +77,10 @@ pub(super) async fn hold_to_proof(
     situation: &Situation,
     allowed: &ProofArgs,
 ) -> Result<(), Failure> {
+    // Nothing is done, so nothing is refused: and a plan that finds nothing to do reads no manifest.
+    if made.is_empty() {
+        return Ok(());
+    }
     let rendered = situation.charts.iter().flat_map(|charts| &charts.rendered);
     let nodes = live_nodes(desired, situation.connection.as_ref()).await;
     let proof = prove(desired, rendered, &[], nodes.as_deref());
@@ -115,27 +119,29 @@ impl Session<'_> {
         let renders = self.render_each(&desired, connection.as_ref()).await;
         let nodes = live_nodes(&desired, connection.as_ref()).await;
         let proof = prove(&desired, renders.releases.iter(), &renders.unrendered, nodes.as_deref());
-        let pictures: [(Option<&Path>, fn(&Proof) -> String); 2] = [(html, gpu::picture_html), (svg, gpu::picture_svg)];
-        let mut drawn: Vec<PathBuf> = Vec::new();
-        for (path, draw) in pictures {
-            let Some(path) = path else { continue };
-            std::fs::write(path, draw(&proof)).with_context(|| format!("write the picture to {}", path.display()))?;
-            drawn.push(path.to_owned());
+        if let Some(path) = html {
+            self.draw(path, &gpu::picture_html(&proof))?;
+        }
+        if let Some(path) = svg {
+            self.draw(path, &gpu::picture_svg(&proof))?;
         }
         match self.global.output {
             Output::Human => out(&gpu::human(&proof, self.global.verbose)),
             Output::Json => out(&serde_json::to_string_pretty(&proof)?),
             Output::Yaml => out(&crate::blueprint::to_yaml(&serde_json::to_value(&proof)?)),
-            other @ (Output::Markdown | Output::Sarif | Output::Ctrf | Output::Junit | Output::Html) => {
+            other @ (Output::Markdown | Output::Sarif | Output::Ctrf | Output::Junit) => {
                 return Err(unfit("explain gpu", other));
             }
         }
-        if !self.global.quiet {
-            for path in drawn {
-                anstream::eprintln!("drawn in {}", path.display());
-            }
-        }
         Ok(if proof.holds() { Exit::Done } else { Exit::Failed })
+    }
+
+    fn draw(&self, path: &Path, picture: &str) -> Result<(), Failure> {
+        std::fs::write(path, picture).with_context(|| format!("write the picture to {}", path.display()))?;
+        if !self.global.quiet {
+            anstream::eprintln!("drawn in {}", path.display());
+        }
+        Ok(())
     }
 
     /// Every chart that can be rendered from here; of the others, why not.

@@ -92,9 +92,35 @@ pub fn prove_live(platform: &str, nodes: &[Value], workloads_there: &[Value]) ->
     Prover { world: &world, platform, unseen: Vec::new() }.prove()
 }
 
+/// Kinds that make pods, or that say something about them.
+const READ: [&str; 17] = [
+    "ClusterPolicy",
+    "CronJob",
+    "DaemonSet",
+    "Deployment",
+    "GpuDevicePlugin",
+    "Job",
+    "LimitRange",
+    "Namespace",
+    "PersistentVolume",
+    "PersistentVolumeClaim",
+    "Pod",
+    "PriorityClass",
+    "ReplicaSet",
+    "ResourceQuota",
+    "RuntimeClass",
+    "StatefulSet",
+    "StorageClass",
+];
+
 fn manifests<'a>(question: &Question<'a>) -> Vec<Manifest<'a>> {
     let desired = question.desired;
-    let own = desired.objects.iter().map(|object| Manifest {
+    // What says nothing about pods is not read: reading is most of the time.
+    let matters = |id: &ObjectId| match id.gvk.kind.as_str() {
+        "ConfigMap" => id.name.contains("nfd"),
+        kind => READ.contains(&kind),
+    };
+    let own = desired.objects.iter().filter(|object| matters(&object.id)).map(|object| Manifest {
         value: &object.manifest,
         from: object.origin.path.clone(),
         at: object.origin.at.clone(),

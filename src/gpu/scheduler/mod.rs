@@ -19,7 +19,6 @@ mod words;
 pub use filter::{Refusal, Shortage, Verdict, first_words, is_resolvable, requires_node, taint_text, verdict};
 pub use labels::{Found, LabelValue, Labels, MayHave, Truth};
 pub use node::{Node, Placed, Surroundings};
-#[allow(unused_imports)]
 pub(crate) use pod::text_map;
 pub use pod::{Admission, Pod, PodTerm, Spread};
 pub use ports::HostPort;
