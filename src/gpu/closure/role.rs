@@ -163,7 +163,10 @@ mod tests {
     #[test]
     fn components_are_known_by_image_and_command() {
         let nvidia = Role::DevicePlugin("nvidia.com/".into());
-        assert_eq!(of("nvcr.io/nvidia/k8s-device-plugin:v0.20.0", &["nvidia-device-plugin"]), [nvidia.clone()]);
+        assert_eq!(
+            of("nvcr.io/nvidia/k8s-device-plugin:v0.20.0", &["nvidia-device-plugin"]),
+            std::slice::from_ref(&nvidia)
+        );
         assert_eq!(of("nvcr.io/nvidia/k8s-device-plugin:v0.20.0", &[]), [nvidia]);
         assert_eq!(of("nvcr.io/nvidia/k8s-device-plugin:v0.20.0", &["gpu-feature-discovery"]), [Role::Gfd]);
         assert_eq!(of("nvcr.io/nvidia/k8s-device-plugin:v0.20.0", &["config-manager"]), []);
