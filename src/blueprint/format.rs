@@ -111,7 +111,7 @@ fn is_version(text: &str) -> bool {
     text.starts_with("1.") && matches!(numbers(text), Some(2 | 3))
 }
 
-fn is_exact_version(text: &str) -> bool {
+pub(crate) fn is_exact_version(text: &str) -> bool {
     let text = text.strip_prefix('v').unwrap_or(text);
     let (core, rest) = text.find(['-', '+']).map_or((text, ""), |index| text.split_at(index));
     numbers(core) == Some(3)
@@ -123,7 +123,7 @@ fn is_hex(text: &str, length: usize) -> bool {
     text.len() == length && text.bytes().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte))
 }
 
-fn is_sha256(text: &str) -> bool {
+pub(crate) fn is_sha256(text: &str) -> bool {
     text.strip_prefix("sha256:").is_some_and(|hex| is_hex(hex, 64))
 }
 

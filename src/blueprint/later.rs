@@ -14,31 +14,8 @@ pub(super) fn refuse(tree: &Node, ground: Ground) -> Vec<Problem> {
     let mut refuse = |at: &Node, what: String, hint: &str| {
         problems.push(Problem::error(&at.at, format!("not supported yet: {what}")).hint(hint));
     };
-    for key in ["launch", "monitoring"] {
-        if let Some(section) = tree.get(key).filter(|node| is_set(node)) {
-            refuse(section, key.into(), "remove the section");
-        }
-    }
-    if let Some(gpu) = tree.get("gpu").filter(|node| is_set(node)) {
-        match gpu.get("plugin").filter(|node| is_set(node)) {
-            None => refuse(gpu, "gpu.plugin auto (the default)".into(), "write `plugin: simulated` or `plugin: none`"),
-            Some(plugin) => {
-                if let Some(name @ ("auto" | "nvidia" | "amd" | "intel")) = plugin.as_str() {
-                    refuse(plugin, format!("gpu.plugin {name}"), "supported: simulated, none");
-                }
-            }
-        }
-    }
-    if let Some(sharing) = tree.find(steps!["gpu", "sharing"]).filter(|node| !node.items().is_empty()) {
-        refuse(sharing, "gpu.sharing".into(), "remove it");
-    }
-    if let Some(metrics) = tree.find(steps!["gpu", "metrics"]).filter(|node| node.content == Content::Bool(true)) {
-        refuse(metrics, "gpu.metrics".into(), "remove it");
-    }
-    if let Some(gang) = tree.find(steps!["scheduling", "gang"])
-        && let Some(name @ ("volcano" | "kueue")) = gang.as_str()
-    {
-        refuse(gang, format!("scheduling.gang {name}"), "write `gang: none`, or remove it");
+    if let Some(section) = tree.get("launch").filter(|node| is_set(node)) {
+        refuse(section, "launch".into(), "remove the section");
     }
     let provider = tree.find(steps!["cluster", "provider"]).and_then(Node::as_str);
     if provider == Some("existing")

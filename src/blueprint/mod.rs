@@ -27,7 +27,7 @@ pub use schema::{Blueprint, json_schema};
 pub use yaml::{Content, Entry, Node, read_manifests, read_values, to_yaml};
 
 pub(crate) use files::{expand, is_glob};
-pub(crate) use format::{gpu_vendor, is_dns_label, is_dns_subdomain};
+pub(crate) use format::{gpu_vendor, is_dns_label, is_dns_subdomain, is_exact_version, is_sha256};
 pub(crate) use lint::{is_expired, rules};
 pub(crate) use literal::{in_manifest, in_values};
 pub(crate) use path::{Step, steps};

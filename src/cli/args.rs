@@ -67,6 +67,13 @@ pub struct Global {
     /// The rehearsal that this process plays a part in; `rehearse` says it to the commands that it runs.
     #[arg(long, global = true, hide = true, value_name = "FILE")]
     pub rehearsal: Option<PathBuf>,
+    /// Where the charts of sections (gpu, scheduling) come from in place of their own repositories: a folder of NAME-VERSION.tgz, or
+    /// an https:// or oci:// prefix. Versions and digests stay.
+    #[arg(long, global = true, env = "WBK_INFRA_CHART_MIRROR", value_name = "WHERE", help_heading = "Global options")]
+    pub chart_mirror: Option<String>,
+    /// Another list of those charts in place of the program's own, in the format of charts/lock.yaml.
+    #[arg(long, global = true, env = "WBK_INFRA_CHART_LOCK", value_name = "FILE", help_heading = "Global options")]
+    pub chart_lock: Option<PathBuf>,
 }
 
 /// Output formats.

@@ -6,6 +6,7 @@ use std::{
     time::Duration,
 };
 
+use anyhow::Context;
 use wbk_provider_local::assets::{self, Program};
 
 use super::{
@@ -17,7 +18,7 @@ use super::{
 use crate::{
     blueprint::read_manifests,
     cluster::Discovery,
-    desired::Desired,
+    desired::{ChartMirror, ChartPlaces, Desired, Lock},
     helm::{
         Cancel, Exists, Helm, HelmSettings, RenderCache, RenderRequest, RenderWorld, Scope, SecretValues,
         allowed_environment, input_digest,
@@ -70,7 +71,21 @@ pub async fn find_helm(
         grace: HELM_GRACE,
         cancel: Cancel::never(),
     })
-    .await?)
+    .await?
+    .with_charts_from(chart_places(global)?))
+}
+
+/// Where the charts of sections come from, as flags and environment say.
+fn chart_places(global: &Global) -> Result<ChartPlaces, Failure> {
+    let lock = match &global.chart_lock {
+        None => None,
+        Some(file) => {
+            let name = file.display().to_string();
+            let text = std::fs::read_to_string(file).with_context(|| format!("read the list of charts {name}"))?;
+            Some((Lock::parse(&text, &name)?, name))
+        }
+    };
+    Ok(ChartPlaces { lock, mirror: global.chart_mirror.as_deref().map(ChartMirror::of) })
 }
 
 /// Renders every release of the blueprint.

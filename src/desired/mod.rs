@@ -7,9 +7,13 @@ mod access;
 mod brought;
 mod charts;
 mod collect;
+mod gang;
 mod gpu;
 mod known;
 mod manifest;
+mod lock;
+mod managed;
+mod monitoring;
 mod namespaces;
 mod network;
 mod pools;
@@ -21,6 +25,7 @@ mod state;
 
 pub use gpu::{Advertiser, ExpectedLabel, GpuVendor, LabelWriter, NodeSystem, PoolGpus, advertiser};
 pub use manifest::Manifest;
+pub use lock::{ChartMirror, ChartPlaces, Lock, LockError, LockedChart};
 pub use scope::builtin_scope;
 pub(crate) use scope::is_builtin_group;
 pub use state::{

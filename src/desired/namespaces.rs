@@ -5,10 +5,11 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value, json};
 
 use super::collect::{Built, Collector};
+use super::gpu::quota_units;
 use super::pools::gpu_resources;
 use super::state::{SecretReference, SecretSlot};
 use super::{access, network};
-use crate::blueprint::schema::{ComputeAmounts, Namespace, PodSecurity, PodSecurityLevels, Quota};
+use crate::blueprint::schema::{Blueprint, ComputeAmounts, Namespace, PodSecurity, PodSecurityLevels, Quota};
 use crate::blueprint::{join, steps};
 
 /// The name of the ResourceQuota and of the LimitRange that a namespace section makes.
@@ -16,7 +17,6 @@ const NAME: &str = "wbk-infra";
 
 pub(super) fn collect(collector: &mut Collector<'_>) {
     let blueprint = &collector.loaded.blueprint;
-    let resources = gpu_resources(blueprint);
     for (index, namespace) in blueprint.namespaces.iter().enumerate() {
         let name = namespace.name.as_str();
         let mut labels = namespace.labels.clone();
@@ -26,7 +26,7 @@ pub(super) fn collect(collector: &mut Collector<'_>) {
             .with_metadata("annotations", &namespace.annotations);
         collector.add(steps!["namespaces", index], object);
         if let Some(quota) = &namespace.quota {
-            let hard = hard(quota, &resources);
+            let hard = hard(quota, blueprint);
             if !hard.is_empty() {
                 let object = Built::new("v1", "ResourceQuota", Some(name), NAME).with("spec", json!({"hard": hard}));
                 collector.add(steps!["namespaces", index, "quota"], object);
@@ -67,12 +67,17 @@ fn pod_security_labels(policy: Option<PodSecurity>) -> BTreeMap<String, String> 
 
 /// What a ResourceQuota counts. Extended resources are counted only as `requests.…`
 /// (kubernetes pkg/quota/v1/evaluator/core/pods.go, `isExtendedResourceNameForQuota`); `limits.…` is taken and ignored.
-pub(super) fn hard(quota: &Quota, gpu_resources: &[&str]) -> BTreeMap<String, String> {
+/// A number of GPUs bounds whatever the pools make of that many: GPUs, shares, partitions.
+pub(super) fn hard(quota: &Quota, blueprint: &Blueprint) -> BTreeMap<String, String> {
     let Quota { gpu, cpu, memory, pods, storage, extra } = quota;
     let mut hard: BTreeMap<String, String> =
         extra.iter().map(|(key, amount)| (key.clone(), amount.to_string())).collect();
-    if let (Some(gpu), [resource]) = (gpu, gpu_resources) {
-        hard.insert(format!("requests.{resource}"), gpu.to_string());
+    // Lint refuses a number of GPUs where they are of several vendors.
+    if let Some(gpu) = gpu.filter(|_| gpu_resources(blueprint).len() == 1) {
+        for (resource, of_one) in quota_units(blueprint) {
+            let amount = u64::from(gpu) * of_one;
+            hard.entry(format!("requests.{resource}")).or_insert_with(|| amount.to_string());
+        }
     }
     let amounts = [
         ("requests.cpu", cpu.map(|amount| amount.to_string())),

@@ -8,9 +8,9 @@ use wbk_provider_api::Wanted;
 
 use super::collect::{Built, Collector, Draft};
 use super::namespaces::hard;
-use super::pools::{gpu_resources, wanted};
+use super::pools::wanted;
 use super::state::{Desired, Policy, Promises};
-use super::{access, charts, gpu, namespaces, raw};
+use super::{access, charts, gang, gpu, managed, monitoring, namespaces, raw};
 use crate::blueprint::schema::Blueprint;
 use crate::blueprint::{Files, Loaded, Problem, Problems, Severity, is_expired, join, rules, steps};
 
@@ -44,8 +44,13 @@ fn build(loaded: &Loaded, files: &dyn Files, today: Date) -> (Desired, Vec<Probl
     access::collect_cluster(&mut collector);
     namespaces::collect(&mut collector);
     gpu::collect(&mut collector);
+    gang::collect(&mut collector);
+    monitoring::collect(&mut collector);
     let mut releases = charts::collect(&mut collector, files);
+    let managed = gpu::releases(blueprint).into_iter().chain(gang::releases(blueprint));
+    releases.extend(managed.map(|release| release.resolve(&collector)));
     releases.sort_by(|a, b| a.id.cmp(&b.id));
+    managed::twice(&releases, &mut collector);
     raw::collect(&mut collector, files);
     let Collector { mut drafts, mut problems, .. } = collector;
     drafts.sort_by(|a, b| a.object.id.cmp(&b.object.id));
@@ -84,18 +89,21 @@ fn policy(blueprint: &Blueprint, today: Date) -> Policy {
 }
 
 fn promises(blueprint: &Blueprint) -> Promises {
-    let resources = gpu_resources(blueprint);
     let quotas: BTreeMap<String, BTreeMap<String, String>> = blueprint
         .namespaces
         .iter()
-        .filter_map(|namespace| Some((namespace.name.clone(), hard(namespace.quota.as_ref()?, &resources))))
+        .filter_map(|namespace| Some((namespace.name.clone(), hard(namespace.quota.as_ref()?, blueprint))))
         .filter(|(_, hard)| !hard.is_empty())
         .collect();
     // A namespace with a quota is one for workloads; among equals, the order of the blueprint.
     let mut job_namespaces: Vec<(bool, String)> =
         blueprint.namespaces.iter().map(|namespace| (namespace.quota.is_none(), namespace.name.clone())).collect();
     job_namespaces.sort_by_key(|(without_quota, _)| *without_quota);
-    Promises { quotas, job_namespaces: job_namespaces.into_iter().map(|(_, name)| name).collect() }
+    Promises {
+        quotas,
+        job_namespaces: job_namespaces.into_iter().map(|(_, name)| name).collect(),
+        optional_kinds: monitoring::optional_kinds(blueprint).into_iter().collect(),
+    }
 }
 
 fn cluster_objects(collector: &mut Collector<'_>) {

@@ -1,6 +1,6 @@
 //! The desired state: two executors given this value would build the same platform.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -131,6 +131,17 @@ pub enum ChartSource {
         /// `sha256:…` of the chart's archive, where pinned.
         digest: Option<String>,
     },
+    /// An archive on this machine in place of one on a server.
+    Archive {
+        /// The `.tgz`, absolute or relative to the working directory.
+        path: String,
+        /// Chart name.
+        name: String,
+        /// Chart version, exact.
+        version: String,
+        /// `sha256:…` of the archive, where pinned.
+        digest: Option<String>,
+    },
     /// A classic repository with an `index.yaml`.
     Repository {
         /// `https://…`
@@ -151,6 +162,9 @@ pub struct Promises {
     pub quotas: BTreeMap<String, BTreeMap<String, String>>,
     /// Namespaces in which a sample Job may run, in order of preference; the first is used.
     pub job_namespaces: Vec<String>,
+    /// Kinds whose objects are made only where the cluster has the kind; a plan says what it left out.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    pub optional_kinds: BTreeSet<GroupKind>,
 }
 
 /// Limits on what a plan may do, as the blueprint's `policy` says.

@@ -14,6 +14,7 @@ use tokio::sync::watch;
 use super::error::{HelmError, Started};
 use super::memory::Memory;
 use super::version::{HelmVersion, MINIMUM, Major};
+use crate::desired::ChartPlaces;
 
 /// Most bytes of standard output that are kept. A release's record must fit in a Secret (1 MiB, compressed about tenfold by
 /// helm), so that an honest answer stays under a quarter of this.
@@ -144,6 +145,7 @@ pub struct Helm {
     settings: HelmSettings,
     version: HelmVersion,
     major: Major,
+    places: ChartPlaces,
 }
 
 /// One call of helm.
@@ -210,13 +212,24 @@ impl Helm {
         let Some(major) = found.known_major() else {
             return Err(HelmError::UnknownMajor { program, found });
         };
-        Ok(Self { settings, version: found, major })
+        Ok(Self { settings, version: found, major, places: ChartPlaces::default() })
     }
 
     /// The same helm, listening to another handle.
     pub fn with_cancel(mut self, cancel: Cancel) -> Self {
         self.settings.cancel = cancel;
         self
+    }
+
+    /// The same helm, which gets the program's own third-party charts from elsewhere.
+    pub fn with_charts_from(mut self, places: ChartPlaces) -> Self {
+        self.places = places;
+        self
+    }
+
+    /// Where a chart comes from.
+    pub(super) fn places(&self) -> &ChartPlaces {
+        &self.places
     }
 
     /// Its version.

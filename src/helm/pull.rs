@@ -29,8 +29,15 @@ impl Helm {
     /// [`HelmError::NoChart`], [`HelmError::BadReference`], [`HelmError::DigestMismatch`] (nothing of the chart is kept), and
     /// what helm says about a chart it cannot get.
     pub async fn chart(&self, source: &ChartSource) -> Result<LocalChart, HelmError> {
-        let remote = match source {
+        let place = self
+            .places()
+            .place(source)
+            .map_err(|error| HelmError::BadReference { chart: reference_of(source), problem: error.to_string() })?;
+        let remote = match &place {
             ChartSource::Path { path } => return LocalChart::open(Path::new(path)),
+            ChartSource::Archive { path, name, version, digest } => {
+                return archive(path, &format!("{name} {version}"), digest.as_deref());
+            }
             ChartSource::Oci { reference, version, digest } => oci(reference, version, digest.as_deref())?,
             ChartSource::Repository { url, name, version, digest } => {
                 repository(url, name, version, digest.as_deref())?
@@ -86,6 +93,33 @@ impl Helm {
         remember(folder, remote, &found)?;
         Ok(local(remote, kept, found))
     }
+}
+
+/// What a chart is called in a message.
+fn reference_of(source: &ChartSource) -> String {
+    match source {
+        ChartSource::Path { path } => path.clone(),
+        ChartSource::Archive { name, version, .. } | ChartSource::Repository { name, version, .. } => {
+            format!("{name} {version}")
+        }
+        ChartSource::Oci { reference, version, .. } => format!("{} {version}", without_credentials(reference)),
+    }
+}
+
+/// An archive of this machine that stands for one on a server: its digest must be the same.
+fn archive(path: &str, name: &str, digest: Option<&str>) -> Result<LocalChart, HelmError> {
+    let mut chart = LocalChart::open(Path::new(path))?;
+    chart.reference = format!("{name} from {path}");
+    chart.origin = OriginOfDigest::Found;
+    if let Some(pinned) = digest {
+        let found = format!("sha256:{}", chart.digest);
+        if pinned != found {
+            let chart = chart.reference;
+            return Err(HelmError::DigestMismatch { chart, pinned: pinned.into(), found, pinned_is_manifest: false });
+        }
+        chart.origin = OriginOfDigest::Pinned;
+    }
+    Ok(chart)
 }
 
 fn local(remote: &Remote<'_>, path: PathBuf, digest: Digest) -> LocalChart {

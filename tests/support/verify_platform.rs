@@ -42,6 +42,7 @@ pub fn desired(space: &str) -> Desired {
         promises: Promises {
             quotas: BTreeMap::from([(space.to_owned(), hard())]),
             job_namespaces: vec![space.to_owned()],
+            ..Promises::default()
         },
         policy: Policy { max_deletes: 10, protect: vec![], ignore: vec![], conflicts: ConflictChoice::Mend },
     }

@@ -6,12 +6,13 @@ use wbk_provider_api::ProviderKind;
 
 use super::Report;
 use crate::blueprint::path::steps;
-use crate::blueprint::schema::{Gpu, GpuPlugin, NodePool, Sharing, SharingStrategy};
+use crate::blueprint::schema::{Gang, Gpu, GpuPlugin, NodePool, Sharing, SharingStrategy};
 use crate::desired::{Advertiser, GpuVendor, mig, pool_gpus};
 
 pub(super) fn rules(report: &mut Report<'_>) {
     let blueprint = &report.loaded.blueprint;
     pools_without_advertiser(report);
+    gang(report);
     let Some(gpu) = &blueprint.gpu else { return };
     plugin(report, gpu);
     operator(report, gpu);
@@ -75,10 +76,43 @@ fn plugin(report: &mut Report<'_>, gpu: &Gpu) {
             &format!("no pool has GPUs of {}", named.as_str()),
             "give a pool an `accelerator` whose model begins with the vendor, or write `plugin: auto`",
         ),
+        (GpuPlugin::Intel, _) if !brings_cert_manager(report) => report.warning(
+            path,
+            "Intel's operator needs cert-manager in the cluster, and nothing in the blueprint installs it",
+            "add cert-manager under `charts:`, unless the cluster has it",
+        ),
         (_, Some(_)) if blueprint.cluster.provider == ProviderKind::Local => report.warning(
             path,
             "the nodes of a local cluster are simulated: the vendor's own charts are installed, and their pods are played",
             "write `plugin: simulated` for stand-ins, which need no charts",
+        ),
+        _ => {}
+    }
+}
+
+fn brings_cert_manager(report: &Report<'_>) -> bool {
+    report.loaded.blueprint.charts.iter().any(|chart| chart.chart.contains("cert-manager"))
+}
+
+/// Queues need their scheduler's webhooks, and Kueue's need pools.
+fn gang(report: &mut Report<'_>) {
+    let blueprint = &report.loaded.blueprint;
+    let path = steps!["scheduling", "gang"];
+    let name = match blueprint.scheduling.gang {
+        Gang::None => return,
+        Gang::Volcano => "Volcano",
+        Gang::Kueue => "Kueue",
+    };
+    match blueprint.cluster.provider {
+        ProviderKind::Local => report.error(
+            path,
+            &format!("the pods of simulated nodes run no program, so {name}'s webhooks would never answer"),
+            "remove it; it works on clusters with real nodes",
+        ),
+        ProviderKind::Existing if blueprint.scheduling.gang == Gang::Kueue => report.error(
+            path,
+            "Kueue's quotas follow from node pools, and nothing is known of an existing cluster's nodes",
+            "install Kueue under `charts:` and write its queues under `objects:`",
         ),
         _ => {}
     }
@@ -89,6 +123,13 @@ fn operator(report: &mut Report<'_>, gpu: &Gpu) {
         return;
     }
     let path = steps!["gpu", "operator"];
+    if !gpu.discovery {
+        report.error(
+            steps!["gpu", "discovery"],
+            "the GPU Operator finds nodes by NFD's labels",
+            "remove `discovery: false`",
+        );
+    }
     let provider = report.loaded.blueprint.cluster.provider;
     match gpu.plugin {
         GpuPlugin::Amd | GpuPlugin::Intel => {
@@ -138,6 +179,9 @@ fn metrics(report: &mut Report<'_>, gpu: &Gpu) {
         GpuPlugin::Amd | GpuPlugin::Intel => report.error(path, "the DCGM exporter is for NVIDIA's GPUs alone", hint),
         GpuPlugin::Auto | GpuPlugin::Simulated | GpuPlugin::Nvidia => {
             let vendors: Vec<GpuVendor> = accelerated(report).map(|(_, _, vendor)| vendor).collect();
+            if report.loaded.blueprint.cluster.provider == ProviderKind::Kind && gpu.plugin != GpuPlugin::Nvidia {
+                report.error(path, "the simulated GPUs of a kind cluster have no metrics", hint);
+            }
             if !vendors.is_empty() && !vendors.contains(&GpuVendor::Nvidia) {
                 report.error(path, "no pool has GPUs of nvidia, and the DCGM exporter is for those alone", hint);
             }

@@ -8,7 +8,7 @@ use super::Report;
 use super::cluster::is_account_with_namespace;
 use crate::blueprint::path::{Step, steps};
 use crate::blueprint::schema::{Binding, NetworkPolicy, Quota, Rule};
-use crate::desired::{SecretReference, gpu_resources, pool_spec};
+use crate::desired::{SecretReference, gpu_resources, pool_gpus, pool_spec};
 
 /// Namespaces that Kubernetes makes and needs.
 const SYSTEM: [&str; 3] = ["kube-system", "kube-public", "kube-node-lease"];
@@ -200,18 +200,24 @@ fn quota(report: &mut Report<'_>, index: usize) {
     if blueprint.cluster.provider == ProviderKind::Existing {
         return;
     }
+    let described = pool_gpus(blueprint);
     let mut gpus: BTreeMap<String, u64> = BTreeMap::new();
-    let (mut cpu, mut memory) = (0u64, 0u64);
+    let (mut cpu, mut memory, mut all) = (0u64, 0u64, 0u64);
     for pool in &blueprint.node_pools {
         let spec = pool_spec(blueprint, pool);
         let nodes = u64::from(spec.size.max);
         cpu = cpu.saturating_add(spec.shape.cpu_millis.saturating_mul(nodes));
         memory = memory.saturating_add(spec.shape.memory_bytes.saturating_mul(nodes));
         if let Some(gpu) = spec.shape.gpu {
-            *gpus.entry(gpu.resource).or_default() += u64::from(gpu.count) * nodes;
+            all += u64::from(gpu.count) * nodes;
+            let offered = described.get(&pool.name).map(|gpus| gpus.allocatable.clone()).unwrap_or_default();
+            // What nothing advertises yet is counted whole: a quota may be there before the plugin.
+            let whole = BTreeMap::from([(gpu.resource, u64::from(gpu.count))]);
+            for (resource, count) in if offered.is_empty() { whole } else { offered } {
+                *gpus.entry(resource).or_default() += count * nodes;
+            }
         }
     }
-    let all: u64 = gpus.values().sum();
     if let Some(wanted) = quota.gpu
         && u64::from(wanted) > all
         && resources.len() <= 1
@@ -251,7 +257,10 @@ fn too_much(report: &mut Report<'_>, path: &[Step<'_>], wanted: u64, most: u64) 
 }
 
 fn is_gpu(resource: &str) -> bool {
-    matches!(resource, "nvidia.com/gpu" | "amd.com/gpu" | "gpu.intel.com/xe" | "gpu.intel.com/i915")
+    matches!(
+        resource,
+        "nvidia.com/gpu" | "nvidia.com/gpu.shared" | "amd.com/gpu" | "gpu.intel.com/xe" | "gpu.intel.com/i915"
+    ) || resource.starts_with("nvidia.com/mig-")
 }
 
 /// Quotas that Kubernetes takes and never counts.

@@ -1,9 +1,14 @@
 //! What makes GPUs allocatable: who advertises them, how they are shared, what the nodes will show.
 
 mod advertiser;
+mod collect;
+mod config;
 mod drivers;
 pub(crate) mod mig;
+mod placement;
 mod pools;
+mod quota;
+mod releases;
 mod sharing;
 mod stand_in;
 mod types;
@@ -12,6 +17,11 @@ mod vendor;
 pub use advertiser::{NodeSystem, advertiser};
 pub use types::{Advertiser, ExpectedLabel, GpuVendor, LabelWriter, PoolGpus};
 
+pub(super) use collect::collect;
 pub(crate) use drivers::driver_problem;
 pub(crate) use pools::{labels_at_birth, pool_gpus};
-pub(super) use stand_in::collect;
+pub(crate) use quota::quota_units;
+pub(super) use releases::releases;
+
+/// The namespace of everything about GPUs.
+pub(crate) const NAMESPACE: &str = "wbk-gpu";

@@ -57,7 +57,13 @@ fn expected_labels(
         return Vec::new();
     }
     let label = |key: String, value: Option<String>, writer| ExpectedLabel { key, value, writer };
-    let nfd = format!("feature.node.kubernetes.io/pci-{}.present", vendor.pci());
+    let nfd = match vendor {
+        // Any Intel network card has the vendor's id; the rule of this blueprint's tells GPUs from them.
+        GpuVendor::Intel if *advertiser == Advertiser::IntelPlugin => super::placement::INTEL_GPU_LABEL.to_owned(),
+        GpuVendor::Nvidia | GpuVendor::Amd | GpuVendor::Intel => {
+            format!("feature.node.kubernetes.io/pci-{}.present", vendor.pci())
+        }
+    };
     let mut labels = match advertiser {
         // A kubelet in a container sees the PCI bus of whatever machine it is on.
         Advertiser::FakePlugin => Vec::new(),
@@ -116,6 +122,8 @@ fn gfd_labels(gpu: &Gpu, pool: &NodePool) -> Vec<(String, Option<String>)> {
 pub(crate) const CONFIG_LABEL: &str = "nvidia.com/device-plugin.config";
 /// The label by which the GPU Operator's MIG manager chooses a node's partitions.
 const MIG_LABEL: &str = "nvidia.com/mig.config";
+/// The label by which charts that take no affinity select nodes.
+pub(super) const VENDOR_LABEL: &str = "wbk-infra/gpu-vendor";
 /// The label that lets NVIDIA's DaemonSets on a node that NFD has not labelled.
 const PRESENT_LABEL: &str = "nvidia.com/gpu.present";
 
@@ -147,6 +155,9 @@ pub(crate) fn labels_at_birth(blueprint: &Blueprint, pool: &NodePool) -> Vec<(&'
     }
     if advertiser == Advertiser::NvidiaPlugin && !gpu.discovery {
         labels.push((PRESENT_LABEL, "true".into(), "without NFD nothing else lets the device plugin on the node"));
+    }
+    if matches!(advertiser, Advertiser::AmdPlugin | Advertiser::IntelPlugin) {
+        labels.push((VENDOR_LABEL, vendor.as_str().into(), "the vendor's chart selects nodes by one label"));
     }
     labels
 }

@@ -1,66 +1,59 @@
-//! What makes GPUs allocatable. So far: stand-ins on simulated nodes. Each is a DaemonSet whose pods do nothing; the
-//! simulated nodes advertise GPUs and labels where such a pod runs, as real nodes do where the real ones run.
-
-use std::collections::BTreeSet;
+//! Stand-ins on simulated nodes. Each is a DaemonSet whose pods do nothing; the simulated nodes advertise GPUs and labels where such
+//! a pod runs, as real nodes do where the real ones run.
 
 use serde_json::{Value, json};
-use wbk_provider_api::TaintEffect;
 
-use crate::blueprint::schema::{Blueprint, GpuPlugin};
+use super::NAMESPACE;
+use super::config;
+use super::placement::{on_pools, pools_of, tolerations};
+use super::types::Advertiser;
+use crate::blueprint::schema::{Blueprint, Gpu, NodePool};
 use crate::blueprint::steps;
 use crate::desired::collect::{Built, Collector};
-use crate::desired::pools::{POOL_LABEL, pool_spec};
 
-/// The namespace of everything about GPUs.
-const NAMESPACE: &str = "wbk-gpu";
 /// Says which component a pod stands in for; simulated nodes read it.
 const SIMULATES: &str = "wbk-infra/simulates";
+/// Says what one GPU becomes where GPUs are shared; simulated nodes read it.
+pub(super) const ADVERTISES: &str = "wbk-infra/advertises";
 /// Kubernetes' own container that does nothing. A simulated node never pulls it.
 const IMAGE: &str = "registry.k8s.io/pause:3.10.1";
 
-pub(in crate::desired) fn collect(collector: &mut Collector<'_>) {
-    let blueprint = &collector.loaded.blueprint;
-    let Some(gpu) = &blueprint.gpu else { return };
-    let pools: Vec<&str> =
-        blueprint.node_pools.iter().filter(|pool| pool.accelerator.is_some()).map(|pool| pool.name.as_str()).collect();
-    if gpu.plugin != GpuPlugin::Simulated || pools.is_empty() {
+pub(super) fn collect(collector: &mut Collector<'_>, blueprint: &Blueprint, gpu: &Gpu) {
+    let pools = pools_of(blueprint, |_, advertiser| *advertiser == Advertiser::StandIn);
+    if pools.is_empty() {
         return;
     }
-    let namespace = Built::new("v1", "Namespace", None, NAMESPACE)
-        .with_metadata("labels", [(&"pod-security.kubernetes.io/enforce".to_owned(), &"privileged".to_owned())]);
-    collector.add(steps!["gpu"], namespace);
     let tolerations = tolerations(blueprint);
+    let make = |name: &str, simulates: &str| stand_in(name, simulates, &pools, &tolerations, None);
     if gpu.discovery {
-        collector.add(steps!["gpu", "discovery"], stand_in("wbk-nfd-worker", "nfd-worker", &pools, &tolerations));
+        collector.add(steps!["gpu", "discovery"], make("wbk-nfd-worker", "nfd-worker"));
     }
-    collector.add(steps!["gpu", "plugin"], stand_in("wbk-device-plugin", "device-plugin", &pools, &tolerations));
+    if gpu.metrics {
+        collector.add(steps!["gpu", "metrics"], make("wbk-dcgm-exporter", "dcgm-exporter"));
+    }
+    let advertises = config::advertises(blueprint);
+    let plugin = stand_in("wbk-device-plugin", "device-plugin", &pools, &tolerations, advertises);
+    collector.add(steps!["gpu", "plugin"], plugin);
 }
 
-/// One toleration for each key and effect that any pool has, whatever its value.
-fn tolerations(blueprint: &Blueprint) -> Vec<Value> {
-    let taints: BTreeSet<(String, TaintEffect)> = blueprint
-        .node_pools
-        .iter()
-        .flat_map(|pool| pool_spec(blueprint, pool).taints)
-        .map(|taint| (taint.key, taint.effect))
-        .collect();
-    taints
-        .into_iter()
-        .map(|(key, effect)| json!({"key": key, "operator": "Exists", "effect": effect.as_str()}))
-        .collect()
-}
-
-fn stand_in(name: &str, simulates: &str, pools: &[&str], tolerations: &[Value]) -> Built {
+fn stand_in(
+    name: &str,
+    simulates: &str,
+    pools: &[&NodePool],
+    tolerations: &[Value],
+    advertises: Option<String>,
+) -> Built {
     let labels = json!({"app.kubernetes.io/name": name});
-    let mut pools = pools.to_vec();
-    pools.sort_unstable();
-    let terms = json!([{"matchExpressions": [{"key": POOL_LABEL, "operator": "In", "values": pools}]}]);
+    let mut annotations = json!({SIMULATES: simulates});
+    if let Some(advertises) = advertises {
+        annotations[ADVERTISES] = advertises.into();
+    }
     let spec = json!({
         "selector": {"matchLabels": labels},
         "template": {
-            "metadata": {"labels": labels, "annotations": {SIMULATES: simulates}},
+            "metadata": {"labels": labels, "annotations": annotations},
             "spec": {
-                "affinity": {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": terms}}},
+                "affinity": on_pools(pools),
                 "automountServiceAccountToken": false,
                 "containers": [{
                     "name": simulates,

@@ -82,6 +82,10 @@ impl Draft<'_> {
             Birth::NoKind => {
                 let reason =
                     format!("the cluster has no kind {} in {}", object.id.gvk.kind, object.id.gvk.api_version());
+                if self.desired.promises.optional_kinds.contains(&object.id.gvk.group_kind()) {
+                    let reason = format!("{reason}; it is made once the cluster has it");
+                    return self.skip(WhyNot::Unmanaged, &object.id, reason, None);
+                }
                 let hint =
                     "add its CustomResourceDefinition to objects:, or the chart that brings it to charts:".to_owned();
                 return self.skip(WhyNot::Blocked, &object.id, reason, Some(hint));

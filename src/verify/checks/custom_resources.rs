@@ -19,8 +19,12 @@ pub(super) fn derive(desired: &Desired, checks: &mut Vec<Arc<dyn Check>>) {
     for definition in of_kind(desired, "apiextensions.k8s.io", "CustomResourceDefinition") {
         checks.push(Arc::new(Established { definition: definition.clone() }));
     }
-    let kinds: BTreeSet<&Gvk> =
-        desired.objects.iter().map(|object| &object.id.gvk).filter(|gvk| is_custom(&gvk.group)).collect();
+    let kinds: BTreeSet<&Gvk> = desired
+        .objects
+        .iter()
+        .map(|object| &object.id.gvk)
+        .filter(|gvk| is_custom(&gvk.group) && !desired.promises.optional_kinds.contains(&gvk.group_kind()))
+        .collect();
     for gvk in kinds {
         checks.push(Arc::new(Served { gvk: gvk.clone() }));
     }

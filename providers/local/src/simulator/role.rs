@@ -31,9 +31,16 @@ pub(super) fn of(pod: &Pod) -> Option<Role> {
         {
             Some(Role::NfdWorker)
         }
-        Some("nvidia-device-plugin") => Some(Role::DevicePlugin),
+        // Its chart gives the pods of GFD and of the MPS daemon the same labels.
+        Some("nvidia-device-plugin") if has_container(pod, "nvidia-device-plugin-ctr") => Some(Role::DevicePlugin),
+        // AMD's chart knows no common labels.
+        _ if label("name") == Some("amd-gpu-dp-ds") => Some(Role::DevicePlugin),
         _ => None,
     }
+}
+
+fn has_container(pod: &Pod, name: &str) -> bool {
+    pod.spec.iter().flat_map(|spec| &spec.containers).any(|container| container.name == name)
 }
 
 /// What a device plugin makes of one GPU, by the configuration that a node's label names; empty where nothing is said, or
