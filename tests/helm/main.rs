@@ -2,6 +2,7 @@
 
 mod charts;
 mod fake;
+mod gpu_stack;
 mod live;
 mod remote;
 mod server;

@@ -322,7 +322,7 @@ fn one_name_for_two_things(report: &mut Report<'_>) {
         }
     }
     for (resource, sizes) in
-        sizes.into_iter().filter(|(resource, sizes)| sizes.len() > 1 && !resource.contains("/mig-"))
+        sizes.into_iter().filter(|(resource, sizes)| sizes.len() > 1 && !resource.contains("/mig-") && !resource.ends_with(".shared"))
     {
         let pools: Vec<&str> = sizes.into_values().collect();
         report.warning(
