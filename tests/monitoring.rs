@@ -25,11 +25,14 @@ fn promtool() -> PathBuf {
         return given.into();
     }
     let path = std::env::var_os("PATH").unwrap_or_default();
-    if let Some(found) = std::env::split_paths(&path).map(|folder| folder.join("promtool")).find(|file| file.is_file()) {
+    if let Some(found) = std::env::split_paths(&path).map(|folder| folder.join("promtool")).find(|file| file.is_file())
+    {
         return found;
     }
     let sum = std::fs::read(format!("{MODULE}/go.sum")).expect("go.sum");
-    let folder = support::assets::cache_home().join("wbk-infra/tools").join(format!("promtool-{}", &Digest::of_bytes(&sum).0[..12]));
+    let folder = support::assets::cache_home()
+        .join("wbk-infra/tools")
+        .join(format!("promtool-{}", &Digest::of_bytes(&sum).0[..12]));
     let program = folder.join("promtool");
     if program.is_file() {
         return program;

@@ -90,13 +90,18 @@ impl Observer<'_> {
     pub async fn observe(mut self, provider: Observed, reach: Reach<'_>) -> Sight {
         let (cluster, discovery, context) = match reach {
             Reach::NoCluster => {
-                return self.nothing(provider, ClusterState::Absent, &|| {
-                    ObjectState::Absent(Birth::Estimated("there is no cluster yet".into()))
+                let left_out = self.left_out();
+                return self.nothing(provider, ClusterState::Absent, &|kind| {
+                    ObjectState::Absent(if left_out.contains(kind) {
+                        Birth::NoKind
+                    } else {
+                        Birth::Estimated("there is no cluster yet".into())
+                    })
                 });
             }
             Reach::Unreachable(why) => {
                 let state = ClusterState::Unknown(why.clone());
-                return self.nothing(provider, state, &|| ObjectState::Unknown(why.clone()));
+                return self.nothing(provider, state, &|_| ObjectState::Unknown(why.clone()));
             }
             Reach::Cluster { cluster, discovery, context } => (cluster, discovery, context),
         };
@@ -126,9 +131,17 @@ impl Observer<'_> {
                 Why("the cluster has no namespace kube-system that these credentials may list".into())
             });
             let state = ClusterState::Unknown(why.clone());
-            return self.nothing(provider, state, &|| ObjectState::Unknown(why.clone()));
+            return self.nothing(provider, state, &|_| ObjectState::Unknown(why.clone()));
         };
         self.look(provider, cluster, discovery, World { uid, context: context.to_owned() }, listed).await
+    }
+
+    /// Kinds that the blueprint can do without, and that nothing in this plan brings.
+    fn left_out(&self) -> BTreeSet<GroupKind> {
+        let crds = kinds_of_crds(&self.desired.objects);
+        let brought =
+            |kind: &GroupKind| crds.contains(kind) || self.releases.iter().any(|release| release.brings.contains(kind));
+        self.desired.promises.optional_kinds.iter().filter(|kind| !brought(kind)).cloned().collect()
     }
 
     /// Every kind that is to be listed, with the version the blueprint uses.
@@ -137,8 +150,9 @@ impl Observer<'_> {
         kinds_to_list(self.desired, rendered)
     }
 
-    fn nothing(self, provider: Observed, cluster: ClusterState, state: &dyn Fn() -> ObjectState) -> Sight {
-        let objects = self.desired.objects.iter().map(|object| (object.id.key(), state())).collect();
+    fn nothing(self, provider: Observed, cluster: ClusterState, state: &dyn Fn(&GroupKind) -> ObjectState) -> Sight {
+        let of = |key: ObjectKey| (key.clone(), state(&key.kind));
+        let objects = self.desired.objects.iter().map(|object| of(object.id.key())).collect();
         let releases = self
             .releases
             .iter()
@@ -176,6 +190,7 @@ impl Observer<'_> {
         listed: Listed,
     ) -> Sight {
         let marks = Marks::new(&self.desired.name);
+        let left_out = self.left_out();
         let crds_in_plan = kinds_of_crds(&self.desired.objects);
         let from_releases: BTreeSet<&GroupKind> = self.releases.iter().flat_map(|release| &release.brings).collect();
         let planned_namespaces: BTreeSet<&str> = self
@@ -205,7 +220,10 @@ impl Observer<'_> {
                 let brought = crds_in_plan.contains(&key.kind) || from_releases.contains(&key.kind);
                 let birth = if brought {
                     Birth::Estimated(format!("the kind {} comes earlier in this plan", key.kind))
-                } else if !self.releases.is_empty() && discovery.preferred(&key.kind).is_none() {
+                } else if !left_out.contains(&key.kind)
+                    && !self.releases.is_empty()
+                    && discovery.preferred(&key.kind).is_none()
+                {
                     Birth::Estimated(format!(
                         "the kind {} is not served yet; a release of this plan may bring it",
                         key.kind

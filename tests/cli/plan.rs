@@ -57,3 +57,21 @@ fn colour_comes_only_where_it_is_wanted() {
     assert!(!coloured(&["plan", "base.yaml", "--color", "never"], None));
     assert!(!coloured(&["plan", "base.yaml", "-o", "json", "--color", "always"], None), "data has no colour");
 }
+
+#[test]
+fn what_needs_a_kind_that_nothing_brings_is_left_out_with_the_reason() {
+    let home = Home::new();
+    let text = "apiVersion: wbk-infra/v1\nkind: Platform\nmetadata: {name: watched}\ncluster: {provider: local}\n\
+                nodePools: [{name: system}]\nmonitoring: {prometheus: true, alerts: true, dashboards: true}\n";
+    home.write("watched.yaml", text);
+    let plan = home.run(&["plan", "watched.yaml"]).expect(0).stdout;
+    for object in [
+        "PodMonitor.monitoring.coreos.com wbk-monitoring/wbk-dcgm-exporter",
+        "PrometheusRule.monitoring.coreos.com wbk-monitoring/wbk",
+    ] {
+        assert!(plan.contains(&format!("unmanaged  {object}")), "{plan}");
+        assert!(!plan.contains(&format!("create  {object}")), "{plan}");
+    }
+    assert!(plan.contains("+ create  ConfigMap wbk-monitoring/wbk-prometheus-rules"), "{plan}");
+    assert!(plan.contains("it is made once the cluster has it"), "{plan}");
+}

@@ -48,7 +48,12 @@ spec:
 const CHARTS: [StandIn; 7] = [
     StandIn {
         name: "node-feature-discovery",
-        keys: &["master.config.extraLabelNs", "worker.config.sources", "worker.tolerations", "worker.priorityClassName"],
+        keys: &[
+            "master.config.extraLabelNs",
+            "worker.config.sources",
+            "worker.tolerations",
+            "worker.priorityClassName",
+        ],
         template: r#"apiVersion: apps/v1
 kind: DaemonSet
 metadata: {name: {{ .Release.Name }}-worker, namespace: {{ .Release.Namespace }}}
@@ -63,13 +68,31 @@ spec:
     },
     StandIn {
         name: "nvidia-device-plugin",
-        keys: &["affinity", "gfd.enabled", "nfd.enabled", "tolerations", "config.default", "config.map", "podAnnotations"],
+        keys: &[
+            "affinity",
+            "gfd.enabled",
+            "nfd.enabled",
+            "tolerations",
+            "config.default",
+            "config.map",
+            "podAnnotations",
+        ],
         template: AFFINE,
     },
     StandIn {
         name: "gpu-operator",
-        keys: &["daemonsets.tolerations", "dcgmExporter.enabled", "dcgmExporter.serviceMonitor.enabled", "gfd.enabled",
-            "mig.strategy", "nfd.enabled", "driver.enabled", "toolkit.enabled", "devicePlugin.config", "migManager.config"],
+        keys: &[
+            "daemonsets.tolerations",
+            "dcgmExporter.enabled",
+            "dcgmExporter.serviceMonitor.enabled",
+            "gfd.enabled",
+            "mig.strategy",
+            "nfd.enabled",
+            "driver.enabled",
+            "toolkit.enabled",
+            "devicePlugin.config",
+            "migManager.config",
+        ],
         template: r#"apiVersion: v1
 kind: ConfigMap
 metadata: {name: policy, namespace: {{ .Release.Namespace }}}
@@ -265,7 +288,8 @@ fn unknown_keys(ours: &Value, theirs: &Value, path: &str, found: &mut Vec<String
 }
 
 /// Keys that a chart reads and does not list among its values, or maps that are the user's own.
-const FREE: [&str; 4] = [".node_selector.wbk-infra/gpu-vendor", ".master.config", ".worker.config", ".manager.devices.gpu"];
+const FREE: [&str; 4] =
+    [".node_selector.wbk-infra/gpu-vendor", ".master.config", ".worker.config", ".manager.devices.gpu"];
 
 #[tokio::test]
 #[ignore = "needs the network, or WBK_INFRA_CHART_MIRROR (and WBK_INFRA_CHART_LOCK): cargo test --test helm -- --ignored real_charts"]
@@ -282,7 +306,8 @@ async fn the_real_charts_take_the_values_and_reach_every_gpu_pool() {
         let mut objects = Vec::new();
         for release in &desired.releases {
             let chart = helm.chart(&release.chart).await.unwrap_or_else(|error| panic!("{}: {error}", release.id));
-            let shown = Command::new(support::helm_program()).args(["show", "values"]).arg(&chart.path).output().unwrap();
+            let shown =
+                Command::new(support::helm_program()).args(["show", "values"]).arg(&chart.path).output().unwrap();
             assert!(shown.status.success(), "{}", String::from_utf8_lossy(&shown.stderr));
             let theirs = read_values(&String::from_utf8(shown.stdout).unwrap(), "values.yaml").unwrap().to_json();
             let mut found = Vec::new();

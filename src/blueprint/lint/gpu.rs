@@ -321,8 +321,9 @@ fn one_name_for_two_things(report: &mut Report<'_>) {
             sizes.entry(resource).or_default().insert(count / u64::from(gpus.devices.max(1)), pool);
         }
     }
-    for (resource, sizes) in
-        sizes.into_iter().filter(|(resource, sizes)| sizes.len() > 1 && !resource.contains("/mig-") && !resource.ends_with(".shared"))
+    for (resource, sizes) in sizes
+        .into_iter()
+        .filter(|(resource, sizes)| sizes.len() > 1 && !resource.contains("/mig-") && !resource.ends_with(".shared"))
     {
         let pools: Vec<&str> = sizes.into_values().collect();
         report.warning(

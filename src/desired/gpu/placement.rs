@@ -36,10 +36,7 @@ pub(crate) fn everything() -> Vec<Value> {
 }
 
 /// Pools whose GPUs something advertises in one of these ways, sorted by name.
-pub(crate) fn pools_of<'a>(
-    blueprint: &'a Blueprint,
-    is_it: impl Fn(GpuVendor, &Advertiser) -> bool,
-) -> Vec<&'a NodePool> {
+pub(crate) fn pools_of(blueprint: &Blueprint, is_it: impl Fn(GpuVendor, &Advertiser) -> bool) -> Vec<&NodePool> {
     let mut pools: Vec<&NodePool> = blueprint
         .node_pools
         .iter()

@@ -83,7 +83,7 @@ impl Draft<'_> {
                 let reason =
                     format!("the cluster has no kind {} in {}", object.id.gvk.kind, object.id.gvk.api_version());
                 if self.desired.promises.optional_kinds.contains(&object.id.gvk.group_kind()) {
-                    let reason = format!("{reason}; it is made once the cluster has it");
+                    let reason = format!("{reason}, and nothing here brings it; it is made once the cluster has it");
                     return self.skip(WhyNot::Unmanaged, &object.id, reason, None);
                 }
                 let hint =
