@@ -10,9 +10,9 @@ mod collect;
 mod gang;
 mod gpu;
 mod known;
-mod manifest;
 mod lock;
 mod managed;
+mod manifest;
 mod monitoring;
 mod namespaces;
 mod network;
@@ -24,8 +24,8 @@ mod scope;
 mod state;
 
 pub use gpu::{Advertiser, ExpectedLabel, GpuVendor, LabelWriter, NodeSystem, PoolGpus, advertiser};
-pub use manifest::Manifest;
 pub use lock::{ChartMirror, ChartPlaces, Lock, LockError, LockedChart};
+pub use manifest::Manifest;
 pub use scope::builtin_scope;
 pub(crate) use scope::is_builtin_group;
 pub use state::{
