@@ -14,6 +14,7 @@ pub(super) fn refuse(tree: &Node, ground: Ground) -> Vec<Problem> {
     let mut refuse = |at: &Node, what: String, hint: &str| {
         problems.push(Problem::error(&at.at, format!("not supported yet: {what}")).hint(hint));
     };
+    let provider = tree.find(steps!["cluster", "provider"]).and_then(Node::as_str);
     for key in ["launch", "monitoring"] {
         if let Some(section) = tree.get(key).filter(|node| is_set(node)) {
             refuse(section, key.into(), "remove the section");
@@ -21,9 +22,12 @@ pub(super) fn refuse(tree: &Node, ground: Ground) -> Vec<Problem> {
     }
     if let Some(gpu) = tree.get("gpu").filter(|node| is_set(node)) {
         match gpu.get("plugin").filter(|node| is_set(node)) {
+            None if provider == Some("kind") => {}
             None => refuse(gpu, "gpu.plugin auto (the default)".into(), "write `plugin: simulated` or `plugin: none`"),
             Some(plugin) => {
-                if let Some(name @ ("auto" | "nvidia" | "amd" | "intel")) = plugin.as_str() {
+                if let Some(name @ ("auto" | "nvidia" | "amd" | "intel")) = plugin.as_str()
+                    && (provider, name) != (Some("kind"), "auto")
+                {
                     refuse(plugin, format!("gpu.plugin {name}"), "supported: simulated, none");
                 }
             }
@@ -40,7 +44,6 @@ pub(super) fn refuse(tree: &Node, ground: Ground) -> Vec<Problem> {
     {
         refuse(gang, format!("scheduling.gang {name}"), "write `gang: none`, or remove it");
     }
-    let provider = tree.find(steps!["cluster", "provider"]).and_then(Node::as_str);
     if provider == Some("existing")
         && let Some(pools) = tree.get("nodePools").filter(|node| !node.items().is_empty())
     {
@@ -60,17 +63,17 @@ fn clouds(tree: &Node) -> Vec<Problem> {
         problems.push(Problem::error(&at.at, format!("not supported yet: {what}")).hint(hint));
     };
     if let Some(provider) = tree.find(steps!["cluster", "provider"])
-        && let Some(name @ ("eks" | "gke" | "aks" | "kind")) = provider.as_str()
+        && let Some(name @ ("eks" | "gke" | "aks")) = provider.as_str()
     {
-        refuse(provider, format!("cluster.provider {name}"), "supported: local, existing");
+        refuse(provider, format!("cluster.provider {name}"), "supported: local, kind, existing");
     }
-    for key in ["eks", "gke", "aks", "kind", "region"] {
+    for key in ["eks", "gke", "aks", "region"] {
         if let Some(section) = tree.find(steps!["cluster", key]).filter(|node| is_set(node)) {
-            refuse(section, format!("cluster.{key}"), "remove it; supported providers are local and existing");
+            refuse(section, format!("cluster.{key}"), "remove it; supported providers are local, kind and existing");
         }
     }
     if let Some(cost) = tree.find(steps!["policy", "maxHourlyCost"]).filter(|node| is_set(node)) {
-        refuse(cost, "policy.maxHourlyCost".into(), "remove it; local and existing clusters have no price");
+        refuse(cost, "policy.maxHourlyCost".into(), "remove it; local, kind and existing clusters have no price");
     }
     for (index, namespace) in tree.get("namespaces").map(Node::items).unwrap_or_default().iter().enumerate() {
         for (number, identity) in namespace.get("identities").map(Node::items).unwrap_or_default().iter().enumerate() {

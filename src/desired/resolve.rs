@@ -10,7 +10,7 @@ use super::collect::{Built, Collector, Draft};
 use super::namespaces::hard;
 use super::pools::{gpu_resources, wanted};
 use super::state::{Desired, Policy, Promises};
-use super::{access, charts, gpu, namespaces, raw};
+use super::{access, charts, fake_gpu, gpu, namespaces, raw};
 use crate::blueprint::schema::Blueprint;
 use crate::blueprint::{Files, Loaded, Problem, Problems, Severity, is_expired, join, rules, steps};
 
@@ -45,6 +45,7 @@ fn build(loaded: &Loaded, files: &dyn Files, today: Date) -> (Desired, Vec<Probl
     namespaces::collect(&mut collector);
     gpu::collect(&mut collector);
     let mut releases = charts::collect(&mut collector, files);
+    releases.extend(fake_gpu::collect(&mut collector));
     releases.sort_by(|a, b| a.id.cmp(&b.id));
     raw::collect(&mut collector, files);
     let Collector { mut drafts, mut problems, .. } = collector;

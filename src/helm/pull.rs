@@ -31,6 +31,7 @@ impl Helm {
     pub async fn chart(&self, source: &ChartSource) -> Result<LocalChart, HelmError> {
         let remote = match source {
             ChartSource::Path { path } => return LocalChart::open(Path::new(path)),
+            ChartSource::Embedded { name } => return super::embedded::open(&self.home().join("charts"), name),
             ChartSource::Oci { reference, version, digest } => oci(reference, version, digest.as_deref())?,
             ChartSource::Repository { url, name, version, digest } => {
                 repository(url, name, version, digest.as_deref())?

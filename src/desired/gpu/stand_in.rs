@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
-use wbk_provider_api::TaintEffect;
+use wbk_provider_api::{ProviderKind, TaintEffect};
 
 use crate::blueprint::schema::{Blueprint, GpuPlugin};
 use crate::blueprint::steps;
@@ -23,7 +23,7 @@ pub(in crate::desired) fn collect(collector: &mut Collector<'_>) {
     let Some(gpu) = &blueprint.gpu else { return };
     let pools: Vec<&str> =
         blueprint.node_pools.iter().filter(|pool| pool.accelerator.is_some()).map(|pool| pool.name.as_str()).collect();
-    if gpu.plugin != GpuPlugin::Simulated || pools.is_empty() {
+    if gpu.plugin != GpuPlugin::Simulated || blueprint.cluster.provider != ProviderKind::Local || pools.is_empty() {
         return;
     }
     let namespace = Built::new("v1", "Namespace", None, NAMESPACE)
