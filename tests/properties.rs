@@ -154,6 +154,7 @@ fn wanted() -> Wanted {
         context: None,
         kubeconfig: None,
         uid: None,
+        kind: Default::default(),
     };
     Wanted {
         blueprint: BLUEPRINT.into(),

@@ -37,17 +37,17 @@ fn clouds(tree: &Node) -> Vec<Problem> {
         problems.push(Problem::error(&at.at, format!("not supported yet: {what}")).hint(hint));
     };
     if let Some(provider) = tree.find(steps!["cluster", "provider"])
-        && let Some(name @ ("eks" | "gke" | "aks" | "kind")) = provider.as_str()
+        && let Some(name @ ("eks" | "gke" | "aks")) = provider.as_str()
     {
-        refuse(provider, format!("cluster.provider {name}"), "supported: local, existing");
+        refuse(provider, format!("cluster.provider {name}"), "supported: local, kind, existing");
     }
-    for key in ["eks", "gke", "aks", "kind", "region"] {
+    for key in ["eks", "gke", "aks", "region"] {
         if let Some(section) = tree.find(steps!["cluster", key]).filter(|node| is_set(node)) {
-            refuse(section, format!("cluster.{key}"), "remove it; supported providers are local and existing");
+            refuse(section, format!("cluster.{key}"), "remove it; supported providers are local, kind and existing");
         }
     }
     if let Some(cost) = tree.find(steps!["policy", "maxHourlyCost"]).filter(|node| is_set(node)) {
-        refuse(cost, "policy.maxHourlyCost".into(), "remove it; local and existing clusters have no price");
+        refuse(cost, "policy.maxHourlyCost".into(), "remove it; local, kind and existing clusters have no price");
     }
     for (index, namespace) in tree.get("namespaces").map(Node::items).unwrap_or_default().iter().enumerate() {
         for (number, identity) in namespace.get("identities").map(Node::items).unwrap_or_default().iter().enumerate() {

@@ -414,6 +414,12 @@ Examples:
         #[command(subcommand)]
         command: LocalCommand,
     },
+    /// A nightly drift check for a blueprint.
+    Ci {
+        /// What of it.
+        #[command(subcommand)]
+        command: CiCommand,
+    },
     /// Where each program that a local cluster needs comes from.
     Assets {
         /// Get what is missing now, rather than at the first apply.
@@ -506,4 +512,24 @@ mod tests {
     fn the_command_line_is_consistent() {
         super::Cli::command().debug_assert();
     }
+}
+
+/// What of a nightly check.
+#[derive(Debug, Subcommand)]
+pub enum CiCommand {
+    /// Write a script and a GitHub workflow that runs it every night: drift as SARIF and Markdown, checks as JUnit.
+    Init {
+        /// The blueprint and its overlays.
+        #[command(flatten)]
+        blueprint: BlueprintArgs,
+        /// The root of the repository.
+        #[arg(long, default_value = ".", value_name = "FOLDER")]
+        directory: PathBuf,
+        /// When, in cron's words (UTC).
+        #[arg(long, default_value = "17 3 * * *", value_name = "CRON")]
+        schedule: String,
+        /// Write over what is there.
+        #[arg(long)]
+        force: bool,
+    },
 }

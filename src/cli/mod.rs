@@ -102,6 +102,7 @@ async fn run(cli: Cli, environment: &Environment) -> Result<Exit, Failure> {
             None => Err(Failure::usage("which value? wbk-infra explain BLUEPRINT PATH, or explain gpu BLUEPRINT")),
         },
         Command::Schema { of } => command::schema(of),
+        Command::Ci { command } => command::ci(&context, &command),
         Command::Completions { shell } => command::completions(shell),
         Command::Doctor { blueprint } => command::doctor(&context, blueprint.blueprint.as_deref()).await,
         Command::Local { command } => command::local(&context, command).await,

@@ -136,9 +136,21 @@ pub fn provider(wanted: &Wanted, environment: &Environment, global: &Global) -> 
             environment.kubeconfigs(),
             global.context.clone(),
         ))),
-        kind @ (ProviderKind::Gke | ProviderKind::Eks | ProviderKind::Aks | ProviderKind::Kind) => {
+        ProviderKind::Kind => Ok(Arc::new(wbk_provider_kind::KindProvider::new(kind_settings(environment)))),
+        kind @ (ProviderKind::Gke | ProviderKind::Eks | ProviderKind::Aks) => {
             Err(Failure::usage(format!("not supported yet: cluster.provider {kind}")))
         }
+    }
+}
+
+/// Where the kind provider keeps things and what it may use.
+pub fn kind_settings(environment: &Environment) -> wbk_provider_kind::Settings {
+    wbk_provider_kind::Settings {
+        path: environment.path(),
+        environment: wbk_provider_kind::Settings::allowed(environment.variables()),
+        engine: environment.get("KIND_EXPERIMENTAL_PROVIDER"),
+        fake_gpu: environment.get("WBK_INFRA_FAKE_GPU").map(PathBuf::from),
+        ..wbk_provider_kind::Settings::new(environment.state.clone(), environment.cache.clone())
     }
 }
 

@@ -7,6 +7,7 @@ mod access;
 mod brought;
 mod charts;
 mod collect;
+mod fake_gpu;
 mod gang;
 mod gpu;
 mod known;

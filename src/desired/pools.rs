@@ -2,7 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use wbk_provider_api::{ClusterSpec, GpuShape, PoolSize, PoolSpec, ProviderKind, Shape, Taint, TaintEffect, Wanted};
+use wbk_provider_api::{
+    ClusterSpec, GpuShape, KindSpec, PoolSize, PoolSpec, ProviderKind, Shape, Taint, TaintEffect, Wanted,
+};
 
 use super::gpu::{GpuVendor, labels_at_birth};
 use crate::blueprint::Blueprint;
@@ -143,6 +145,15 @@ pub(crate) fn cluster_spec(blueprint: &Blueprint) -> ClusterSpec {
         context: cluster.context.clone(),
         kubeconfig: cluster.kubeconfig.clone(),
         uid: cluster.uid.clone(),
+        kind: KindSpec {
+            image: cluster.kind.as_ref().and_then(|kind| kind.image.clone()),
+            control_plane: cluster.kind.as_ref().and_then(|kind| kind.control_plane.clone()),
+            load: if cluster.provider == ProviderKind::Kind {
+                super::fake_gpu::images(blueprint)
+            } else {
+                BTreeSet::new()
+            },
+        },
     }
 }
 

@@ -122,6 +122,11 @@ pub enum ChartSource {
         /// The folder or `.tgz`.
         path: String,
     },
+    /// A chart of our own, inside this program.
+    Embedded {
+        /// Its name.
+        name: String,
+    },
     /// An OCI registry: `oci://host/path/chart`.
     Oci {
         /// The reference, without the tag.

@@ -8,6 +8,7 @@
 
 mod chart;
 mod command;
+mod embedded;
 mod error;
 mod ignore;
 mod memory;

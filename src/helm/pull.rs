@@ -38,6 +38,7 @@ impl Helm {
             ChartSource::Archive { path, name, version, digest } => {
                 return archive(path, &format!("{name} {version}"), digest.as_deref());
             }
+            ChartSource::Embedded { name } => return super::embedded::open(&self.home().join("charts"), name),
             ChartSource::Oci { reference, version, digest } => oci(reference, version, digest.as_deref())?,
             ChartSource::Repository { url, name, version, digest } => {
                 repository(url, name, version, digest.as_deref())?
@@ -99,6 +100,7 @@ impl Helm {
 fn reference_of(source: &ChartSource) -> String {
     match source {
         ChartSource::Path { path } => path.clone(),
+        ChartSource::Embedded { name } => name.clone(),
         ChartSource::Archive { name, version, .. } | ChartSource::Repository { name, version, .. } => {
             format!("{name} {version}")
         }

@@ -59,6 +59,7 @@ pub fn desired(name: &str, objects: Vec<DesiredObject>) -> Desired {
         context: None,
         kubeconfig: None,
         uid: None,
+        kind: Default::default(),
     };
     let mut objects = objects;
     objects.sort_by(|one, other| one.id.cmp(&other.id));

@@ -33,6 +33,7 @@ pub fn desired(space: &str) -> Desired {
                 context: None,
                 kubeconfig: None,
                 uid: None,
+                kind: Default::default(),
             },
             pools: pools.into_iter().map(|pool| (pool.name.clone(), pool)).collect(),
         },

@@ -28,6 +28,7 @@ pub fn wanted() -> Wanted {
             context: None,
             kubeconfig: None,
             uid: None,
+            kind: Default::default(),
         },
         pools: BTreeMap::from([("one".into(), pool("one", 1)), ("two".into(), pool("two", 2))]),
     }
@@ -149,7 +150,12 @@ fn present(wanted: &Wanted) -> Observed {
     };
     let version = wanted.cluster.version.clone();
     Observed {
-        cluster: Seen::Present(ClusterSeen { version, running: true, fingerprint: "cluster".into() }),
+        cluster: Seen::Present(ClusterSeen {
+            version,
+            running: true,
+            fingerprint: "cluster".into(),
+            deviations: Vec::new(),
+        }),
         pools: wanted.pools.iter().map(|(name, spec)| (name.clone(), pool(spec))).collect(),
     }
 }

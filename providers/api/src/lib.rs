@@ -7,6 +7,7 @@
 mod birth;
 #[cfg(feature = "contract")]
 pub mod contract;
+mod diff;
 mod observed;
 mod operation;
 mod provider;
@@ -14,10 +15,12 @@ mod spec;
 mod words;
 
 pub use birth::{Birth, SystemWorkload, birth, gce_accelerator, rehearsed_place, system_workloads};
+pub use diff::differences;
 pub use observed::{ClusterSeen, Observed, PoolSeen, Seen, Why};
 pub use operation::{Disruption, FieldDiff, Operation, OperationAction, ProviderTarget};
 pub use provider::{Access, LeftBehind, Leftover, Progress, ProgressSink, Provider, ProviderError};
 pub use spec::{
-    Accelerator, Capacity, ClusterSpec, GpuShape, PoolSize, PoolSpec, ProviderKind, Shape, Taint, TaintEffect, Wanted,
+    Accelerator, Capacity, ClusterSpec, GpuShape, KindSpec, PoolSize, PoolSpec, ProviderKind, Shape, Taint,
+    TaintEffect, Wanted,
 };
 pub use words::{ServerWords, server_words};

@@ -51,6 +51,9 @@ pub struct ClusterSeen {
     pub running: bool,
     /// What the cloud would refuse a stale write by (etag, generation); empty where there is none.
     pub fingerprint: String,
+    /// What of it is not as wanted and cannot be changed while it lives: only making it anew does.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub deviations: Vec<crate::FieldDiff>,
 }
 
 /// A node pool that is there.

@@ -1,6 +1,6 @@
 //! What is wanted of a cluster and its node pools: complete, every default filled.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -69,6 +69,31 @@ pub struct ClusterSpec {
     pub kubeconfig: Option<String>,
     /// The uid of the kube-system namespace that the blueprint pins the cluster to.
     pub uid: Option<String>,
+    /// What only kind has.
+    #[serde(default, skip_serializing_if = "KindSpec::is_empty")]
+    pub kind: KindSpec,
+}
+
+/// What only a kind cluster has.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct KindSpec {
+    /// The node image; pinned by the provider or by kind itself when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image: Option<String>,
+    /// The pool that the control plane is a node of; a node of its own that runs no workloads when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub control_plane: Option<String>,
+    /// Images that no registry has and that every node must hold.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub load: BTreeSet<String>,
+}
+
+impl KindSpec {
+    /// Whether nothing is said.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// A node pool as it shall be.

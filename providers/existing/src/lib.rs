@@ -59,7 +59,12 @@ impl Provider for ExistingProvider {
 
     async fn observe(&self, wanted: &Wanted) -> Observed {
         let cluster = match self.access(wanted).await {
-            Ok(access) => Seen::Present(ClusterSeen { version: None, running: true, fingerprint: access.context }),
+            Ok(access) => Seen::Present(ClusterSeen {
+                version: None,
+                running: true,
+                fingerprint: access.context,
+                deviations: Vec::new(),
+            }),
             Err(error) => {
                 let cause = error.source.as_ref().map(|source| format!(": {source}")).unwrap_or_default();
                 Seen::Unknown(Why(format!("{error}{cause}")))

@@ -225,7 +225,15 @@ impl Provider for FakeProvider {
         let pools = names().map(|name| (name.clone(), pool(name))).collect();
         let fingerprint = cluster.to_string();
         let version = wanted.cluster.version.clone();
-        Observed { cluster: Seen::Present(ClusterSeen { version, running: state.running, fingerprint }), pools }
+        Observed {
+            cluster: Seen::Present(ClusterSeen {
+                version,
+                running: state.running,
+                fingerprint,
+                deviations: Vec::new(),
+            }),
+            pools,
+        }
     }
 
     fn plan(&self, wanted: &Wanted, seen: &Observed) -> Vec<Operation> {

@@ -145,8 +145,14 @@ impl Provider for LocalProvider {
             }
         };
         let version = status.version.clone().or_else(|| Some(status.minor.clone()));
-        let seen =
-            |running| Seen::Present(ClusterSeen { version: version.clone(), running, fingerprint: status.id.clone() });
+        let seen = |running| {
+            Seen::Present(ClusterSeen {
+                version: version.clone(),
+                running,
+                fingerprint: status.id.clone(),
+                deviations: Vec::new(),
+            })
+        };
         if !status.is_running() {
             return Observed { cluster: seen(false), pools: pools(unknown, "the cluster does not run") };
         }

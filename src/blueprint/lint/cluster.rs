@@ -30,14 +30,63 @@ pub(super) fn rules(report: &mut Report<'_>) {
             "pin it: kubectl get namespace kube-system -o jsonpath='{.metadata.uid}'",
         );
     }
+    kind(report);
     pools(report);
     defaults(report);
     cluster_bindings(report);
 }
 
+fn kind(report: &mut Report<'_>) {
+    let blueprint = &report.loaded.blueprint;
+    let cluster = &blueprint.cluster;
+    let section = cluster.kind.as_ref();
+    if cluster.provider != ProviderKind::Kind {
+        if section.is_some() {
+            let hint = "remove it, or write `provider: kind`";
+            report.error(steps!["cluster", "kind"], "means something only with provider kind", hint);
+        }
+        return;
+    }
+    let image = section.and_then(|section| section.image.as_deref());
+    if let (Some(version), None) = (&cluster.version, image)
+        && wbk_provider_kind::pins::image(version).is_none()
+    {
+        let known = wbk_provider_kind::pins::versions();
+        report.error(
+            steps!["cluster", "version"],
+            &format!("no node image for Kubernetes {version} is known here ({known} is)"),
+            "write `kind: {image: kindest/node:v…@sha256:…}`; kind's release notes list them with digests",
+        );
+    }
+    if let Some(name) = section.and_then(|section| section.control_plane.as_ref()) {
+        let path = steps!["cluster", "kind", "controlPlane"];
+        match blueprint.node_pools.iter().find(|pool| pool.name == *name) {
+            None => report.error(path, "there is no pool of this name", "name one of `nodePools`"),
+            Some(pool) if pool.size.min == 0 => {
+                report.error(
+                    path,
+                    "the pool may have no nodes, and a control plane is one",
+                    "give the pool `size: {min: 1}`",
+                );
+            }
+            Some(_) => {}
+        }
+    }
+    for (index, pool) in blueprint.node_pools.iter().enumerate() {
+        if pool.shape.is_some() {
+            report.warning(
+                steps!["nodePools", index, "shape"],
+                "nodes of kind have what this machine has, all of them the same",
+                "remove it, unless another provider uses the blueprint too",
+            );
+        }
+    }
+}
+
 fn pools(report: &mut Report<'_>) {
     let blueprint = &report.loaded.blueprint;
-    if blueprint.cluster.provider == ProviderKind::Local && blueprint.node_pools.is_empty() {
+    let on_this_machine = matches!(blueprint.cluster.provider, ProviderKind::Local | ProviderKind::Kind);
+    if on_this_machine && blueprint.node_pools.is_empty() {
         report.warning(
             steps!["nodePools"],
             "there is no pool, so no pod can run",

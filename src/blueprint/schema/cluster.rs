@@ -73,8 +73,20 @@ pub struct Cluster {
     pub aks: Option<Free>,
     /// What only kind has.
     #[serde(skip_serializing_if = "Option::is_none", default)]
-    #[schemars(extend("x-free" = true))]
-    pub kind: Option<Free>,
+    pub kind: Option<KindSection>,
+}
+
+/// What only kind has: nodes are containers on this machine.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct KindSection {
+    /// The node image, best with its digest: `kindest/node:v1.36.3@sha256:…`; the one that kind pins when absent.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub image: Option<String>,
+    /// The pool that the control plane is a node of; when absent, it is one more container that runs no workloads.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    #[schemars(extend("format" = "dns-label"))]
+    pub control_plane: Option<String>,
 }
 
 /// A group of equal nodes.

@@ -44,6 +44,9 @@ pub async fn doctor(context: &Session<'_>, blueprint: Option<&Path>) -> Result<E
     if kind.is_none_or(|kind| kind == ProviderKind::Local) {
         findings.extend(programs(context));
     }
+    if kind.is_none_or(|kind| kind == ProviderKind::Kind) {
+        findings.extend(containers(context, kind.is_some()).await);
+    }
     if kind.is_none_or(|kind| kind == ProviderKind::Existing) {
         findings.extend(kubeconfigs(context));
     }
@@ -55,6 +58,9 @@ pub async fn doctor(context: &Session<'_>, blueprint: Option<&Path>) -> Result<E
                 "cluster",
                 format!("the local cluster does not run yet ({}); apply starts it", unreached.why.0),
             ),
+            Err(unreached) if kind == Some(ProviderKind::Kind) => {
+                Finding::good("cluster", format!("{}; apply makes or starts it", unreached.why.0))
+            }
             Err(unreached) => {
                 let fix =
                     unreached.hint.unwrap_or_else(|| "mend the kubeconfig or reach the cluster, then ask again".into());
@@ -136,6 +142,33 @@ fn programs(context: &Session<'_>) -> Vec<Finding> {
             None => Finding::good("local", format!("{}: {}", asset.name, asset.source)),
         })
         .collect()
+}
+
+/// What kind clusters need. Nobody lacks it who did not ask for one.
+async fn containers(context: &Session<'_>, is_needed: bool) -> Vec<Finding> {
+    let provider = wbk_provider_kind::KindProvider::new(situation::kind_settings(context.environment));
+    let lacking = |error: &wbk_provider_kind::KindError| {
+        if is_needed {
+            let fix = error.hint().unwrap_or_else(|| "install Docker and kind".into());
+            Finding::bad("kind", error.to_string(), fix)
+        } else {
+            Finding::good("kind", format!("{error}; needed only for cluster.provider kind"))
+        }
+    };
+    let mut findings = Vec::new();
+    match provider.engine() {
+        Err(error) => findings.push(lacking(&error)),
+        Ok(engine) => findings.push(match provider.engine_version().await {
+            Ok(version) => Finding::good("kind", format!("{} {version} answers", engine.name)),
+            Err(error) => lacking(&error),
+        }),
+    }
+    findings.push(match provider.kind_version().await {
+        Ok(Some(version)) => Finding::good("kind", version),
+        Ok(None) => Finding::good("kind", "kind is not there yet; the first apply builds it, for which it needs go"),
+        Err(error) => lacking(&error),
+    });
+    findings
 }
 
 fn kubeconfigs(context: &Session<'_>) -> Vec<Finding> {

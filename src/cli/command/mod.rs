@@ -4,6 +4,7 @@
 mod apply;
 mod assets;
 mod carry_out;
+mod ci;
 mod completions;
 mod destroy;
 mod doctor;
@@ -23,6 +24,7 @@ mod status;
 mod verify;
 
 pub use assets::assets;
+pub use ci::ci;
 pub use completions::completions;
 pub use doctor::doctor;
 pub use explain::explain;

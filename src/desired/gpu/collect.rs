@@ -12,7 +12,9 @@ use crate::desired::managed::privileged_namespace;
 pub(in crate::desired) fn collect(collector: &mut Collector<'_>) {
     let blueprint = &collector.loaded.blueprint;
     let Some(gpu) = &blueprint.gpu else { return };
-    let stands_in = advertisers(blueprint, gpu).iter().any(|(_, advertiser)| *advertiser == Advertiser::StandIn);
+    let stands_in = advertisers(blueprint, gpu)
+        .iter()
+        .any(|(_, advertiser)| matches!(advertiser, Advertiser::StandIn | Advertiser::FakePlugin));
     let has_releases = !releases(blueprint).is_empty();
     if !stands_in && !has_releases {
         return;

@@ -64,13 +64,11 @@ fn expected_labels(
             format!("feature.node.kubernetes.io/pci-{}.present", vendor.pci())
         }
     };
-    let mut labels = match advertiser {
-        // A kubelet in a container sees the PCI bus of whatever machine it is on.
-        Advertiser::FakePlugin => Vec::new(),
-        _ => vec![label(nfd, Some("true".into()), LabelWriter::Nfd)],
-    };
+    // The fake plugin writes what these two would: a kubelet in a container sees the PCI bus of whatever machine it is on.
+    let mut labels = vec![label(nfd, Some("true".into()), LabelWriter::Nfd)];
     match advertiser {
-        Advertiser::NvidiaPlugin | Advertiser::GpuOperator => {
+        Advertiser::FakePlugin if vendor != GpuVendor::Nvidia => {}
+        Advertiser::NvidiaPlugin | Advertiser::GpuOperator | Advertiser::FakePlugin => {
             labels.extend(gfd_labels(gpu, pool).into_iter().map(|(key, value)| label(key, value, LabelWriter::Gfd)));
         }
         Advertiser::AmdPlugin => {
@@ -78,11 +76,7 @@ fn expected_labels(
                 labels.push(label(key.into(), None, LabelWriter::AmdLabeller));
             }
         }
-        Advertiser::IntelPlugin
-        | Advertiser::StandIn
-        | Advertiser::FakePlugin
-        | Advertiser::Platform { .. }
-        | Advertiser::None { .. } => {}
+        Advertiser::IntelPlugin | Advertiser::StandIn | Advertiser::Platform { .. } | Advertiser::None { .. } => {}
     }
     labels.sort_by(|a, b| a.key.cmp(&b.key));
     labels

@@ -23,6 +23,7 @@ pub(crate) fn desired(manifests: Vec<Value>) -> Desired {
                 context: None,
                 kubeconfig: None,
                 uid: None,
+                kind: Default::default(),
             },
             pools: BTreeMap::new(),
         },

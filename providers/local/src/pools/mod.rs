@@ -4,7 +4,6 @@
 //! for a pool that has no nodes) and its nodes, `<pool>-0` to `<pool>-<min - 1>`: exactly `min` exist, and none for a
 //! `min` of 0, because nothing scales a simulated pool. Both carry the pool's name and the blueprint's.
 
-mod diff;
 mod nodes;
 mod observe;
 mod perform;

@@ -5,10 +5,10 @@ use std::time::Duration;
 use k8s_openapi::api::core::v1::{ConfigMap, Node, Pod};
 use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams, Preconditions};
 use kube::{Api, ResourceExt as _};
-use wbk_provider_api::{PoolSeen, PoolSpec, Progress, ProgressSink, Seen};
+use wbk_provider_api::{PoolSeen, PoolSpec, Progress, ProgressSink, Seen, differences};
 
 use super::observe::World;
-use super::{diff, nodes, record};
+use super::{nodes, record};
 use crate::cluster::Wait;
 use crate::{LocalError, names};
 
@@ -41,7 +41,7 @@ pub(crate) async fn apply(
             make_nodes(client, blueprint, pool, &[], progress).await?;
         }
         Seen::Present(found) => {
-            if diff::fields(&found.spec, pool).is_empty() && found.deviations.is_empty() {
+            if differences(&found.spec, pool).is_empty() && found.deviations.is_empty() {
                 return Ok(());
             }
             check(&found, pool, expect)?;

@@ -2,10 +2,10 @@
 
 use wbk_provider_api::{
     ClusterSeen, Disruption, FieldDiff, Observed, Operation, OperationAction, PoolSeen, PoolSpec, ProviderTarget, Seen,
-    TaintEffect, Wanted,
+    TaintEffect, Wanted, differences,
 };
 
-use super::{diff, nodes};
+use super::nodes;
 
 /// Creating or starting may have to build the control plane first: 4 minutes on two idle cores, 14 on busy ones.
 const CLUSTER_SECONDS: u64 = 3600;
@@ -123,7 +123,7 @@ fn create(pool: &PoolSpec, needs: &[ProviderTarget]) -> Operation {
 }
 
 fn update(pool: &PoolSpec, found: &PoolSeen, needs: &[ProviderTarget]) -> Option<Operation> {
-    let mut changes = diff::fields(&found.spec, pool);
+    let mut changes = differences(&found.spec, pool);
     let reason = match (changes.is_empty(), found.deviations.is_empty()) {
         (true, true) => return None,
         (false, true) => "the blueprint wants it otherwise",

@@ -159,6 +159,7 @@ pub fn wanted(cluster: &str, pools: Vec<PoolSpec>) -> Wanted {
             context: None,
             kubeconfig: None,
             uid: None,
+            kind: Default::default(),
         },
         pools: pools.into_iter().map(|pool| (pool.name.clone(), pool)).collect(),
     }

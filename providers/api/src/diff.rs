@@ -2,10 +2,11 @@
 
 use serde::Serialize;
 use serde_json::Value;
-use wbk_provider_api::FieldDiff;
+
+use crate::FieldDiff;
 
 /// Every field in which they differ, by path. It goes over the values, so no field can be forgotten.
-pub(super) fn fields<T: Serialize>(old: &T, new: &T) -> Vec<FieldDiff> {
+pub fn differences<T: Serialize>(old: &T, new: &T) -> Vec<FieldDiff> {
     let value = |item: &T| serde_json::to_value(item).expect("what is compared is plain data");
     let mut diff = Vec::new();
     walk("", Some(&value(old)), Some(&value(new)), &mut diff);
@@ -49,8 +50,8 @@ mod tests {
     fn only_what_differs_is_named_with_both_sides() {
         let old = json!({"labels": {"a": "1", "x.y/z": "1"}, "size": {"min": 1}, "gpu": null});
         let new = json!({"labels": {"a": "1", "x.y/z": "2"}, "size": {"min": 2}, "gpu": {"count": 8}});
-        let paths: Vec<String> = fields(&old, &new).into_iter().map(|diff| diff.path).collect();
+        let paths: Vec<String> = differences(&old, &new).into_iter().map(|diff| diff.path).collect();
         assert_eq!(paths, ["gpu", "labels[x.y/z]", "size.min"]);
-        assert!(fields(&old, &old).is_empty());
+        assert!(differences(&old, &old).is_empty());
     }
 }
