@@ -129,7 +129,8 @@ impl Session<'_> {
             Output::Human => out(&gpu::human(&proof, self.global.verbose)),
             Output::Json => out(&serde_json::to_string_pretty(&proof)?),
             Output::Yaml => out(&crate::blueprint::to_yaml(&serde_json::to_value(&proof)?)),
-            other @ (Output::Markdown | Output::Sarif | Output::Ctrf | Output::Junit | Output::Html) => {
+            Output::Html => out(&gpu::picture_html(&proof)),
+            other @ (Output::Markdown | Output::Sarif | Output::Ctrf | Output::Junit) => {
                 return Err(unfit("explain gpu", other));
             }
         }
