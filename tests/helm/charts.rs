@@ -6,7 +6,7 @@ use std::process::Command;
 use serde_json::{Value, json};
 use wbk_infra::helm::{Helm, HelmError, HelmSettings, RenderCache, Rendered, SecretValues};
 
-use super::{read, real_helm, render, repository_file, support, write_chart};
+use super::{real_helm, render, repository_file, support, write_chart};
 
 const CHART: &str = "apiVersion: v2\nname: t\nversion: 0.1.0\n";
 
@@ -33,15 +33,6 @@ async fn every_chart_of_ours_lints_and_renders() {
         assert!(rendered.stability.is_exact(), "{:?}", rendered.stability);
     }
     assert!(count > 0);
-}
-
-#[test]
-fn the_lock_file_is_a_list_of_charts_with_exact_versions_and_digests() {
-    let text = std::fs::read_to_string(repository_file("charts/lock.yaml")).unwrap();
-    let documents = read(&text).unwrap();
-    for chart in documents[0]["charts"].as_array().expect("charts is a list") {
-        assert!(chart["version"].is_string() && chart["digest"].as_str().is_some_and(|d| d.starts_with("sha256:")));
-    }
 }
 
 #[tokio::test]

@@ -287,9 +287,10 @@ fn unknown_keys(ours: &Value, theirs: &Value, path: &str, found: &mut Vec<String
     }
 }
 
-/// Keys that a chart reads and does not list among its values, or maps that are the user's own.
-const FREE: [&str; 4] =
-    [".node_selector.wbk-infra/gpu-vendor", ".master.config", ".worker.config", ".manager.devices.gpu"];
+/// Keys that a chart reads and does not list among its values (the condition of a sub-chart stands in Chart.yaml), or maps that are
+/// the user's own.
+const FREE: [&str; 5] =
+    [".nfd.enabled", ".node_selector.wbk-infra/gpu-vendor", ".master.config", ".worker.config", ".manager.devices.gpu"];
 
 #[tokio::test]
 #[ignore = "needs the network, or WBK_INFRA_CHART_MIRROR (and WBK_INFRA_CHART_LOCK): cargo test --test helm -- --ignored real_charts"]
