@@ -71,7 +71,7 @@ fn things(home: &Home) -> Vec<String> {
 
 /// Takes away all but cluster and namespace.
 fn destroy_contents(home: &Home) -> Command {
-    let arguments = [["destroy", "small.yaml", "--yes"].as_slice(), &CONTENTS].concat();
+    let arguments = [["destroy", "small.yaml", "--yes", "--max-deletes", "20"].as_slice(), &CONTENTS].concat();
     small::command(home, &arguments)
 }
 
