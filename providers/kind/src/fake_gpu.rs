@@ -67,8 +67,9 @@ pub async fn archive(settings: &Settings, wanted: &str, progress: ProgressSink<'
         });
     }
     let folder = settings.cache_dir.join("fake-gpu").join(own.rsplit(':').next().unwrap_or_default());
-    let archive = folder.join("image.tar");
-    if archive.is_file() {
+    // A program that was given may be another at the next time, and what it makes must never pass for what the sources make.
+    let archive = folder.join(if settings.fake_gpu.is_some() { "given.tar" } else { "image.tar" });
+    if archive.is_file() && settings.fake_gpu.is_none() {
         return Ok(archive);
     }
     std::fs::create_dir_all(&folder).map_err(KindError::file("create directory", &folder))?;
@@ -76,7 +77,7 @@ pub async fn archive(settings: &Settings, wanted: &str, progress: ProgressSink<'
         Some(given) => given.clone(),
         None => program(settings, &folder, progress).await?,
     };
-    let new = folder.join(".image.tar.new");
+    let new = folder.join(format!(".image-{}.tar", std::process::id()));
     let call = Call {
         program: &program,
         args: vec!["image".into(), new.display().to_string(), own.clone()],
@@ -175,6 +176,25 @@ mod tests {
     fn the_image_is_named_by_its_sources_and_never_leaves_this_machine() {
         assert_eq!(image(), image());
         assert!(image().starts_with("localhost/wbk-fake-gpu:"), "{}", image());
+    }
+
+    #[tokio::test]
+    async fn what_a_given_program_makes_is_not_kept_for_those_who_give_none() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let folder = tempfile::tempdir().unwrap();
+        let program = folder.path().join("given");
+        let mut settings = Settings::new(folder.path(), folder.path().join("cache"));
+        settings.builds = false;
+        settings.fake_gpu = Some(program.clone());
+        for made in ["one", "two"] {
+            std::fs::write(&program, format!("#!/bin/sh\nprintf {made} >\"$2\"\n")).unwrap();
+            std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
+            let archive = archive(&settings, &image(), &|_| {}).await.unwrap();
+            assert_eq!(std::fs::read_to_string(archive).unwrap(), made);
+        }
+        settings.fake_gpu = None;
+        let error = archive(&settings, &image(), &|_| {}).await.unwrap_err().to_string();
+        assert!(error.contains("not in the cache"), "{error}");
     }
 
     #[test]
