@@ -4,7 +4,7 @@
 //! promtool is taken from `WBK_INFRA_PROMTOOL`, from PATH (Debian's package `prometheus` has it), or from the cache of the other
 //! programs, where it is built from its Go module once for a machine: more than a thousand packages, many minutes on two cores.
 //! `tests/monitoring/promtool` pins it and everything it is made of by go.sum. Because of those minutes the tests run only when asked
-//! for, as CI does: `cargo test --test monitoring -- --ignored`. Asked for, they fail where no promtool can be had.
+//! for: `cargo test --test monitoring -- --ignored`. Asked for, they fail where no promtool can be had.
 
 mod support;
 

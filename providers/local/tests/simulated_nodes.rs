@@ -32,7 +32,8 @@ fn agent(name: &str, node: &str, labels: Value, annotations: Value) -> Value {
         "metadata": {"name": name, "labels": labels, "annotations": annotations},
         "spec": {
             "nodeName": node, "tolerations": [{"operator": "Exists"}],
-            "containers": [{"name": "main", "image": "simulated"}],
+            // As NVIDIA's chart calls the plugin's: GFD's pods have the same labels.
+            "containers": [{"name": "nvidia-device-plugin-ctr", "image": "simulated"}],
         },
     })
 }
