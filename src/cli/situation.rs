@@ -510,16 +510,7 @@ fn unreached(error: &crate::cluster::ClusterError) -> Unreached {
 
 /// An error and its causes in one line.
 fn in_words(error: &dyn std::error::Error) -> Why {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let line = error.to_string();
-        if !text.contains(&line) {
-            text = format!("{text}: {line}");
-        }
-        cause = error.source();
-    }
-    Why(text)
+    Why(wbk_provider_api::in_words(error))
 }
 
 /// Where the memory of a blueprint is kept: one file for each way to reach a cluster. A wrong one costs time, never truth:

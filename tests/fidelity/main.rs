@@ -7,6 +7,7 @@ mod judge;
 mod laws;
 mod objects;
 mod peer;
+#[path = "../support/random.rs"]
 mod random;
 #[path = "../support/mod.rs"]
 mod support;

@@ -10,6 +10,7 @@
 //! A case that differs is made smaller, as long as it still differs, and printed.
 
 mod case;
+#[path = "../support/random.rs"]
 mod random;
 mod random_case;
 mod shrink;

@@ -23,4 +23,4 @@ pub use spec::{
     Accelerator, Capacity, ClusterSpec, GpuShape, KindSpec, PoolSize, PoolSpec, ProviderKind, Shape, Taint,
     TaintEffect, Wanted,
 };
-pub use words::{ServerWords, server_words};
+pub use words::{ServerWords, in_words, server_words};

@@ -37,6 +37,19 @@ pub enum OperationAction {
     Delete,
 }
 
+impl OperationAction {
+    /// The word for it in a sentence: "cannot create …".
+    pub fn verb(self) -> &'static str {
+        match self {
+            Self::Create => "create",
+            Self::Start => "start",
+            Self::Update => "update",
+            Self::Replace => "replace",
+            Self::Delete => "delete",
+        }
+    }
+}
+
 /// Whom a change disturbs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", tag = "kind", content = "what")]

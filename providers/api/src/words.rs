@@ -1,7 +1,5 @@
 //! What an API server said, in its own words.
 
-use std::error::Error as _;
-
 /// An error of the kube client as a person reads it: the server's own message where it gave one, else the causes in one line.
 ///
 /// kube's own text of an answer ends in the whole `Status` as Rust prints it, which says everything twice.
@@ -13,17 +11,22 @@ pub fn server_words(error: &kube::Error) -> String {
             status.message.clone()
         };
     }
-    let mut line = error.to_string();
+    // Some libraries print their cause in their own text.
+    in_words(error)
+}
+
+/// An error and its causes in one sentence; a cause that its parent's text repeats is told once.
+pub fn in_words(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
     let mut cause = error.source();
-    while let Some(error) = cause {
-        let text = error.to_string();
-        // Some libraries print their cause in their own text.
-        if !line.contains(&text) {
-            line = format!("{line}: {text}");
+    while let Some(inner) = cause {
+        let inner_text = inner.to_string();
+        if !text.contains(&inner_text) {
+            text = format!("{text}: {inner_text}");
         }
-        cause = error.source();
+        cause = inner.source();
     }
-    line
+    text
 }
 
 /// What an API server said, as the cause of another error.

@@ -173,16 +173,7 @@ impl KindError {
 
     /// An error and its causes in one sentence.
     pub(crate) fn in_words(&self) -> String {
-        let mut text = self.to_string();
-        let mut cause = std::error::Error::source(self);
-        while let Some(inner) = cause {
-            let inner_text = inner.to_string();
-            if !text.contains(&inner_text) {
-                text = format!("{text}: {inner_text}");
-            }
-            cause = inner.source();
-        }
-        text
+        wbk_provider_api::in_words(self)
     }
 
     /// What was refused before anything was done left nothing; the rest is finished by the next apply.

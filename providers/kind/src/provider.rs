@@ -168,13 +168,7 @@ impl Provider for KindProvider {
         progress: ProgressSink<'_>,
     ) -> Result<(), ProviderError> {
         self.run(wanted, operation, progress).await.map_err(|error| {
-            let verb = match operation.action {
-                OperationAction::Create => "create",
-                OperationAction::Start => "start",
-                OperationAction::Update => "update",
-                OperationAction::Replace => "replace",
-                OperationAction::Delete => "delete",
-            };
+            let verb = operation.action.verb();
             error.into_provider(format!("cannot {verb} {}", operation.target))
         })
     }

@@ -7,7 +7,7 @@ use k8s_openapi::api::core::v1::Namespace;
 use kube::{Api, ResourceExt as _};
 use wbk_provider_api::{
     Access, ClusterSeen, LeftBehind, Leftover, Observed, Operation, OperationAction, ProgressSink, Provider,
-    ProviderError, ProviderKind, ProviderTarget, Seen, Wanted, Why,
+    ProviderError, ProviderKind, ProviderTarget, Seen, Wanted, Why, in_words,
 };
 
 use crate::cluster::{self, Clusters};
@@ -140,7 +140,7 @@ impl Provider for LocalProvider {
             Ok(Some(status)) => status,
             Ok(None) => return Observed { cluster: Seen::Absent, pools: pools(|_| Seen::Absent, "") },
             Err(error) => {
-                let why = explain(&error);
+                let why = in_words(&error);
                 return Observed { cluster: Seen::Unknown(Why(why.clone())), pools: pools(unknown, &why) };
             }
         };
@@ -159,7 +159,7 @@ impl Provider for LocalProvider {
         match self.world(&wanted.cluster.name).await {
             Ok(world) => Observed { cluster: seen(true), pools: pools::observe(&world, wanted) },
             // Its processes live and its API server does not answer: a start waits for it and says what is wrong.
-            Err(error) => Observed { cluster: seen(false), pools: pools(unknown, &explain(&error)) },
+            Err(error) => Observed { cluster: seen(false), pools: pools(unknown, &in_words(&error)) },
         }
     }
 
@@ -180,13 +180,7 @@ impl Provider for LocalProvider {
         progress: ProgressSink<'_>,
     ) -> Result<(), ProviderError> {
         self.run(wanted, operation, progress).await.map_err(|error| {
-            let verb = match operation.action {
-                OperationAction::Create => "create",
-                OperationAction::Start => "start",
-                OperationAction::Update => "update",
-                OperationAction::Replace => "replace",
-                OperationAction::Delete => "delete",
-            };
+            let verb = operation.action.verb();
             let left = left_behind(&error);
             error.into_provider(format!("cannot {verb} {}", operation.target), left)
         })
@@ -216,7 +210,7 @@ impl Provider for LocalProvider {
             Ok(left) => left.into_iter().map(|(what, hint)| Leftover { what, hint }).collect(),
             Err(error) => {
                 let hint = error.hint().unwrap_or_default();
-                vec![Leftover { what: explain(&error), hint }]
+                vec![Leftover { what: in_words(&error), hint }]
             }
         }
     }
@@ -235,18 +229,4 @@ fn left_behind(error: &LocalError) -> LeftBehind {
         | LocalError::Refused { .. } => LeftBehind::Nothing,
         _ => LeftBehind::Partial,
     }
-}
-
-/// An error and its causes in one sentence.
-fn explain(error: &LocalError) -> String {
-    let mut text = error.to_string();
-    let mut cause = std::error::Error::source(error);
-    while let Some(inner) = cause {
-        let inner_text = inner.to_string();
-        if !text.contains(&inner_text) {
-            text = format!("{text}: {inner_text}");
-        }
-        cause = inner.source();
-    }
-    text
 }
