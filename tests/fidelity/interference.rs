@@ -251,6 +251,8 @@ pub async fn interfere(
                 if let Interference::Add(_, _, token) = what
                     && !known.wiped
                 {
+                    // A second item with the same key takes the first one's place in the managed fields: both are its writer's.
+                    known.added.retain(|(earlier, _)| earlier != token);
                     known.added.push((token, name.clone()));
                 }
                 known.actors.push(name);
