@@ -1,8 +1,10 @@
 //! Makes the two gRPC services of the kubelet's device plugin API, v1beta1, from their few methods: no protoc is needed.
 //! The messages are in `src/api.rs`.
 
+#[cfg(feature = "plugin")]
 use tonic_build::manual::{Builder, Method, Service};
 
+#[cfg(feature = "plugin")]
 fn method(name: &str, route: &str, input: &str, output: &str) -> tonic_build::manual::MethodBuilder {
     Method::builder()
         .name(name)
@@ -13,6 +15,13 @@ fn method(name: &str, route: &str, input: &str, output: &str) -> tonic_build::ma
 }
 
 fn main() {
+    println!("cargo:rerun-if-changed=build.rs");
+    #[cfg(feature = "plugin")]
+    services();
+}
+
+#[cfg(feature = "plugin")]
+fn services() {
     let registration = Service::builder()
         .name("Registration")
         .package("v1beta1")
@@ -39,5 +48,4 @@ fn main() {
         )
         .build();
     Builder::new().compile(&[registration, plugin]);
-    println!("cargo:rerun-if-changed=build.rs");
 }

@@ -9,8 +9,6 @@ use prost::Message;
 
 /// The version that plugins and kubelet speak.
 pub const VERSION: &str = "v1beta1";
-/// Where the kubelet's socket is and looks for those of plugins.
-pub const PLUGIN_FOLDER: &str = "/var/lib/kubelet/device-plugins";
 /// The kubelet's own socket in that folder.
 pub const KUBELET_SOCKET: &str = "kubelet.sock";
 /// The health of a device that may be allocated.
@@ -39,7 +37,7 @@ pub struct RegisterRequest {
     /// [`VERSION`].
     #[prost(string, tag = "1")]
     pub version: String,
-    /// The file name of the plugin's socket in [`PLUGIN_FOLDER`].
+    /// The file name of the plugin's socket in the plugin folder.
     #[prost(string, tag = "2")]
     pub endpoint: String,
     /// The extended resource.

@@ -4,7 +4,8 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use crate::api;
+/// Where the kubelet's socket is.
+pub const PLUGIN_FOLDER: &str = "/var/lib/kubelet/device-plugins";
 
 /// Everything that the plugin of one node pretends.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -43,7 +44,7 @@ impl Default for Config {
             allocate: Allocation::default(),
             failures: Vec::new(),
             labels: false,
-            plugin_folder: api::PLUGIN_FOLDER.into(),
+            plugin_folder: PLUGIN_FOLDER.into(),
             host_folder: "/var/lib/wbk-fake-gpu".into(),
             cdi_folder: "/var/run/cdi".into(),
         }
@@ -57,14 +58,35 @@ pub struct Resource {
     /// Its name, `nvidia.com/gpu`, `nvidia.com/mig-1g.5gb`.
     pub name: String,
     /// How many of it one GPU gives as slices of its own (MIG); whole GPUs when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub slices: Option<u32>,
     /// Pods that share each of them in turns.
+    #[serde(skip_serializing_if = "is_one")]
     pub replicas: u32,
+    /// They share it through NVIDIA's MPS, each with a part of the memory, and not in turns.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub mps: bool,
+}
+
+fn is_one(replicas: &u32) -> bool {
+    *replicas == 1
+}
+
+impl Resource {
+    /// How many of it one GPU gives.
+    pub fn of_one_gpu(&self) -> u64 {
+        u64::from(self.slices.unwrap_or(1)) * u64::from(self.replicas)
+    }
+
+    /// Whether it is a slice of a GPU that has a resource of its own (MIG strategy `mixed`).
+    pub fn is_named_slice(&self) -> bool {
+        self.name.contains("/mig-")
+    }
 }
 
 impl Default for Resource {
     fn default() -> Self {
-        Self { name: "nvidia.com/gpu".into(), slices: None, replicas: 1 }
+        Self { name: "nvidia.com/gpu".into(), slices: None, replicas: 1, mps: false }
     }
 }
 

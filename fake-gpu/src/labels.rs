@@ -1,21 +1,11 @@
-//! The labels that Node Feature Discovery and GPU Feature Discovery would write on a node with these GPUs, written by this
-//! pod itself, for clusters that have neither.
+//! The labels that Node Feature Discovery and GPU Feature Discovery would write on a node with these GPUs. Pure.
 //!
 //! Keys and spellings: NFD 0.19 with `deviceLabelFields: [vendor]`, and GFD of the NVIDIA device plugin 0.20.
 
 use std::collections::BTreeMap;
-use std::path::Path;
-use std::time::Duration;
 
-use serde_json::json;
-
-use crate::config::Config;
+use crate::config::{Config, Resource};
 use crate::model::Model;
-
-/// Where a pod finds its service account.
-pub const ACCOUNT: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
-/// An API server that is alive answers in milliseconds.
-const ANSWER: Duration = Duration::from_secs(15);
 
 /// The labels.
 pub fn of(config: &Config) -> BTreeMap<String, String> {
@@ -41,42 +31,22 @@ pub fn of(config: &Config) -> BTreeMap<String, String> {
     nvidia("gpu.memory", model.memory_mib.to_string());
     nvidia("gpu.product", if is_unnamed { format!("{}-SHARED", model.label()) } else { model.label() });
     nvidia("gpu.replicas", shared.to_string());
-    nvidia("gpu.sharing-strategy", if shared > 1 { "time-slicing".into() } else { "none".into() });
-    nvidia("mps.capable", "false".into());
+    let mps = config.resources.iter().any(|resource| resource.mps);
+    let strategy = match (mps, shared) {
+        (true, _) => "mps",
+        (false, 0..=1) => "none",
+        (false, _) => "time-slicing",
+    };
+    nvidia("gpu.sharing-strategy", strategy.into());
+    nvidia("mps.capable", mps.to_string());
+    if config.resources.iter().any(|resource| resource.slices.is_some()) {
+        let mixed = config.resources.iter().any(Resource::is_named_slice);
+        nvidia("mig.strategy", if mixed { "mixed".into() } else { "single".into() });
+    }
     if !model.family.is_empty() {
         nvidia("gpu.family", model.family.clone());
     }
     labels
-}
-
-/// Writes them on the node with the pod's own service account.
-///
-/// # Errors
-/// The account is not there, or the API server refuses.
-pub fn write(node: &str, labels: &BTreeMap<String, String>, server: &str) -> Result<(), String> {
-    let account = Path::new(ACCOUNT);
-    let read = |name: &str| {
-        std::fs::read_to_string(account.join(name)).map_err(|error| format!("cannot read {ACCOUNT}/{name}: {error}"))
-    };
-    let token = read("token")?;
-    let certificates = ureq::tls::parse_pem(read("ca.crt")?.as_bytes())
-        .filter_map(|item| match item {
-            Ok(ureq::tls::PemItem::Certificate(certificate)) => Some(Ok(certificate)),
-            Ok(_) => None,
-            Err(error) => Some(Err(format!("cannot use {ACCOUNT}/ca.crt: {error}"))),
-        })
-        .collect::<Result<Vec<_>, String>>()?;
-    let tls = ureq::tls::TlsConfig::builder().root_certs(ureq::tls::RootCerts::new_with_certs(&certificates)).build();
-    let agent: ureq::Agent =
-        ureq::Agent::config_builder().tls_config(tls).timeout_global(Some(ANSWER)).proxy(None).build().into();
-    let patch = json!({"metadata": {"labels": labels}}).to_string();
-    agent
-        .patch(format!("{server}/api/v1/nodes/{node}?fieldManager=wbk-fake-gpu"))
-        .header("authorization", format!("Bearer {}", token.trim()))
-        .header("content-type", "application/merge-patch+json")
-        .send(patch)
-        .map(drop)
-        .map_err(|error| format!("cannot label node {node}: {error}"))
 }
 
 #[cfg(test)]
@@ -92,6 +62,12 @@ mod tests {
         assert_eq!((labels["nvidia.com/gpu.count"].as_str(), labels["nvidia.com/gpu.memory"].as_str()), ("8", "40960"));
         let shared = Config::parse(r#"{"model": "nvidia-l4", "resources": [{"replicas": 4}]}"#).unwrap();
         assert_eq!(of(&shared)["nvidia.com/gpu.product"], "NVIDIA-L4-SHARED");
+        let mps =
+            Config::parse(r#"{"resources": [{"name": "nvidia.com/gpu.shared", "replicas": 4, "mps": true}]}"#).unwrap();
+        assert_eq!(of(&mps)["nvidia.com/gpu.sharing-strategy"], "mps");
+        assert_eq!(of(&mps)["nvidia.com/gpu.product"], "NVIDIA-A100-SXM4-40GB");
+        let mig = Config::parse(r#"{"resources": [{"name": "nvidia.com/mig-1g.5gb", "slices": 7}]}"#).unwrap();
+        assert_eq!(of(&mig)["nvidia.com/mig.strategy"], "mixed");
         let amd = Config::parse(r#"{"model": "amd-mi300x", "resources": [{"name": "amd.com/gpu"}]}"#).unwrap();
         assert_eq!(of(&amd).keys().collect::<Vec<_>>(), ["feature.node.kubernetes.io/pci-1002.present"]);
     }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio::signal::unix::{SignalKind, signal};
 use wbk_fake_gpu::config::Config;
-use wbk_fake_gpu::{image, labels, serve, smi};
+use wbk_fake_gpu::{image, label_node, labels, serve, smi};
 
 /// The image's name where none is given.
 const IMAGE: &str = concat!("localhost/wbk-fake-gpu:", env!("CARGO_PKG_VERSION"));
@@ -121,7 +121,7 @@ async fn label(node: String, labels: std::collections::BTreeMap<String, String>)
     let mut said = String::new();
     loop {
         let (node, labels, server) = (node.clone(), labels.clone(), server.clone());
-        let written = tokio::task::spawn_blocking(move || labels::write(&node, &labels, &server)).await;
+        let written = tokio::task::spawn_blocking(move || label_node::label(&node, &labels, &server)).await;
         let (now, pause) = match written {
             Ok(Ok(())) => ("the node has its labels".to_owned(), 60),
             Ok(Err(why)) => (why, 2),

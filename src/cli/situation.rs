@@ -63,6 +63,8 @@ fn expanded(mut wanted: Wanted, environment: &Environment) -> Wanted {
     if environment.rehearsal.is_some() {
         // The cluster that is pinned is another one than the one that plays it.
         wanted.cluster.uid = None;
+        // It is played on the version that this program brings; the report says so.
+        wanted.cluster.version = None;
     }
     // Whose home `~/` means is known here and nowhere below.
     if let Some(kubeconfig) = &mut wanted.cluster.kubeconfig {

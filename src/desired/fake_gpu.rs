@@ -2,13 +2,13 @@
 //! selectors are derived once, here.
 
 use serde_json::{Map, Value, json};
-use wbk_provider_api::PoolSpec;
+use wbk_provider_api::{PoolSpec, node_taints};
 
 use super::collect::Collector;
-use super::gpu::{Advertiser, NAMESPACE, PoolGpus, pool_gpus};
+use super::gpu::{Advertiser, NAMESPACE, PoolGpus, of_one_gpu, pool_gpus};
 use super::pools::{POOL_LABEL, pool_spec};
 use super::state::{ChartSource, DesiredRelease, Origin};
-use crate::blueprint::schema::{Blueprint, SharingStrategy};
+use crate::blueprint::schema::Blueprint;
 use crate::blueprint::steps;
 use crate::id::ReleaseId;
 
@@ -55,21 +55,12 @@ pub(super) fn collect(collector: &mut Collector<'_>) -> Option<DesiredRelease> {
 
 /// One pool's nodes, as the chart takes them.
 fn group(blueprint: &Blueprint, pool: &PoolSpec, gpus: &PoolGpus) -> Value {
-    let tolerations: Vec<Value> = pool
-        .taints
+    let tolerations: Vec<Value> = node_taints(blueprint.cluster.provider, pool)
         .iter()
         .map(|taint| json!({"key": taint.key, "operator": "Exists", "effect": taint.effect.as_str()}))
         .collect();
     let sharing = blueprint.gpu.iter().flat_map(|gpu| &gpu.sharing).find(|sharing| sharing.pool == pool.name);
-    let resource = |name: &String, on_node: u64| {
-        let of_one_gpu = on_node / u64::from(gpus.devices.max(1));
-        match sharing.map(|sharing| sharing.strategy) {
-            None => json!({"name": name}),
-            Some(SharingStrategy::TimeSlicing | SharingStrategy::Mps) => json!({"name": name, "replicas": of_one_gpu}),
-            Some(SharingStrategy::Mig) => json!({"name": name, "slices": of_one_gpu}),
-        }
-    };
-    let resources: Vec<Value> = gpus.allocatable.iter().map(|(name, count)| resource(name, *count)).collect();
+    let resources = of_one_gpu(gpus.vendor, &gpus.model, sharing);
     json!({
         "selector": {POOL_LABEL: pool.name},
         "tolerations": tolerations,

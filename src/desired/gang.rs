@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value, json};
-use wbk_provider_api::{PoolSpec, TaintEffect};
+use wbk_provider_api::{PoolSpec, ProviderKind, TaintEffect, node_taints};
 
 use super::collect::{Built, Collector};
 use super::gpu::pool_gpus;
@@ -18,7 +18,7 @@ use crate::blueprint::schema::{Blueprint, Gang, Namespace};
 use crate::blueprint::steps;
 
 /// The name of the queues that follow from the blueprint: Kueue's ClusterQueue, and the LocalQueue of each namespace.
-const QUEUE: &str = "wbk";
+pub(super) const LOCAL_QUEUE: &str = "wbk";
 /// Kueue takes no more labels of a flavor (CRD, `maxProperties` of nodeLabels).
 const MOST_LABELS: usize = 8;
 
@@ -52,15 +52,15 @@ pub(super) fn collect(collector: &mut Collector<'_>) {
             collector.add(path, privileged_namespace("kueue-system"));
             const API: &str = "kueue.x-k8s.io/v1beta2";
             for (index, pool) in blueprint.node_pools.iter().enumerate() {
-                let spec = flavor(&pool_spec(blueprint, pool));
+                let spec = flavor(blueprint.cluster.provider, &pool_spec(blueprint, pool));
                 let object = Built::new(API, "ResourceFlavor", None, &pool.name).with("spec", spec);
                 collector.add(steps!["nodePools", index], object);
             }
             let spec = cluster_queue(blueprint);
-            collector.add(path, Built::new(API, "ClusterQueue", None, QUEUE).with("spec", spec));
+            collector.add(path, Built::new(API, "ClusterQueue", None, LOCAL_QUEUE).with("spec", spec));
             for (index, namespace) in job_namespaces(blueprint) {
-                let queue = Built::new(API, "LocalQueue", Some(&namespace.name), QUEUE)
-                    .with("spec", json!({"clusterQueue": QUEUE}));
+                let queue = Built::new(API, "LocalQueue", Some(&namespace.name), LOCAL_QUEUE)
+                    .with("spec", json!({"clusterQueue": LOCAL_QUEUE}));
                 collector.add(steps!["namespaces", index], queue);
             }
         }
@@ -136,12 +136,11 @@ fn kueue() -> Value {
 
 /// A pool as Kueue sees it: the labels that its nodes are born with, and the taints that a workload must tolerate. It adds no
 /// tolerations: a Job that does not tolerate a GPU node's taint shall not be sent there.
-fn flavor(pool: &PoolSpec) -> Value {
+fn flavor(provider: ProviderKind, pool: &PoolSpec) -> Value {
     let own = |key: &String| key.starts_with("wbk-infra/");
     let (first, rest): (Vec<_>, Vec<_>) = pool.labels.iter().partition(|(key, _)| own(key));
     let labels: BTreeMap<&String, &String> = first.into_iter().chain(rest).take(MOST_LABELS).collect();
-    let taints: Vec<Value> = pool
-        .taints
+    let taints: Vec<Value> = node_taints(provider, pool)
         .iter()
         .filter(|taint| taint.effect != TaintEffect::PreferNoSchedule)
         .map(|taint| {
@@ -216,7 +215,7 @@ mod tests {
     #[test]
     fn a_pool_is_a_flavor_by_the_labels_of_birth_and_the_taints_to_tolerate() {
         let blueprint = blueprint("kueue");
-        let flavor = flavor(&pool_spec(&blueprint, &blueprint.node_pools[1]));
+        let flavor = flavor(blueprint.cluster.provider, &pool_spec(&blueprint, &blueprint.node_pools[1]));
         assert_eq!(flavor["nodeLabels"]["wbk-infra/pool"], "l4");
         assert_eq!(flavor["nodeLabels"]["wbk-infra/capacity"], "spot");
         let keys: Vec<&str> =

@@ -142,7 +142,7 @@ fn storage_and_secrets(collector: &mut Collector<'_>, index: usize, namespace: &
 }
 
 /// A file is relative to the blueprint file that names it; `~/` is left to whoever reads it.
-fn beside(from: &SecretReference, file: &str) -> SecretReference {
+pub(super) fn beside(from: &SecretReference, file: &str) -> SecretReference {
     match from {
         SecretReference::File(path) if !path.starts_with("~/") => SecretReference::File(join(file, path)),
         SecretReference::File(_)

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
-use wbk_provider_api::{PoolSize, PoolSpec};
+use wbk_provider_api::{PoolSize, PoolSpec, node_taints};
 
 use crate::cluster::{is_true, text};
 use crate::desired::{Advertiser, Desired, LabelWriter};
@@ -20,7 +20,7 @@ pub(super) struct Placement {
     pub(super) pool: String,
     /// What a pod selects to land there, and what its nodes are found by.
     pub(super) selector: BTreeMap<String, String>,
-    /// One for each taint of the pool.
+    /// One for each taint of its nodes, those that the provider adds included.
     pub(super) tolerations: Vec<Value>,
     /// What a pod asks for to get one GPU there.
     pub(super) gpu: Option<GpuAsk>,
@@ -46,8 +46,7 @@ impl Placement {
         };
         // By key and effect, whatever the value, as the tolerations are that this tool gives to workloads: what is
         // proved is that those land. A wrong value is named by `nodes.marks`.
-        let tolerations = pool
-            .taints
+        let tolerations = node_taints(desired.wanted.cluster.provider, pool)
             .iter()
             .map(|taint| json!({"key": taint.key, "operator": "Exists", "effect": taint.effect.as_str()}))
             .collect();

@@ -3,6 +3,7 @@
 #![allow(dead_code, reason = "each test binary uses a part of it")]
 
 pub mod assets;
+pub mod charts;
 pub mod fake_api;
 pub mod home;
 pub mod plane;

@@ -53,6 +53,11 @@ pub fn birth(provider: ProviderKind, pool: &PoolSpec) -> Birth {
     birth
 }
 
+/// Every taint that a node of `pool` is born with on a cluster of `provider`: the pool's own and the provider's.
+pub fn node_taints(provider: ProviderKind, pool: &PoolSpec) -> Vec<Taint> {
+    pool.taints.iter().cloned().chain(birth(provider, pool).taints).collect()
+}
+
 /// What a cluster of `provider` runs of its own and needs an untainted node for.
 pub fn system_workloads(provider: ProviderKind) -> &'static [SystemWorkload] {
     const CONTROL_PLANE: &str = "node-role.kubernetes.io/control-plane";

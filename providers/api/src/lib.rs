@@ -14,7 +14,7 @@ mod provider;
 mod spec;
 mod words;
 
-pub use birth::{Birth, SystemWorkload, birth, gce_accelerator, rehearsed_place, system_workloads};
+pub use birth::{Birth, SystemWorkload, birth, gce_accelerator, node_taints, rehearsed_place, system_workloads};
 pub use diff::differences;
 pub use observed::{ClusterSeen, Observed, PoolSeen, Seen, Why};
 pub use operation::{Disruption, FieldDiff, Operation, OperationAction, ProviderTarget};

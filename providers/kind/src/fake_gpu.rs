@@ -28,6 +28,7 @@ const SOURCES: &[(&str, &str)] = &[
     ("src/config.rs", include_str!("../../../fake-gpu/src/config.rs")),
     ("src/devices.rs", include_str!("../../../fake-gpu/src/devices.rs")),
     ("src/image.rs", include_str!("../../../fake-gpu/src/image.rs")),
+    ("src/label_node.rs", include_str!("../../../fake-gpu/src/label_node.rs")),
     ("src/labels.rs", include_str!("../../../fake-gpu/src/labels.rs")),
     ("src/lib.rs", include_str!("../../../fake-gpu/src/lib.rs")),
     ("src/main.rs", include_str!("../../../fake-gpu/src/main.rs")),

@@ -23,7 +23,7 @@ pub const SIMULATE_UNHEALTHY_GPUS: &str = "wbk-infra/simulate-unhealthy-gpus";
 /// Annotation of a pod: which part of a GPU node it stands for, `nfd-worker` or `device-plugin`.
 pub const SIMULATES: &str = "wbk-infra/simulates";
 /// Annotation of a pod that stands for a device plugin: what one GPU becomes where GPUs are shared or partitioned, as JSON, by
-/// the node's configuration: `{"l4-spot": {"nvidia.com/gpu.shared": 4}}`. A node of no configuration in it offers whole GPUs.
+/// the node's configuration, in the fake plugin's words: `{"l4-spot": [{"name": "nvidia.com/gpu.shared", "replicas": 4}]}`. A node of no configuration in it offers whole GPUs.
 pub const ADVERTISES: &str = "wbk-infra/advertises";
 /// Label of a node: which configuration the device plugin has there, as NVIDIA's plugin reads it.
 pub const PLUGIN_CONFIG: &str = "nvidia.com/device-plugin.config";

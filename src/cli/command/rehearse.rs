@@ -18,9 +18,9 @@ use crate::cli::{
     environment::Environment,
     failure::{Exit, Failure},
     show::{Act, RehearsalReport, act_line, rehearsal_human, rehearsal_markdown},
-    situation::{Connection, files, local_settings, provider, reach, read},
+    situation::{Connection, files, local_settings, provider, reach, read, read_only},
 };
-use crate::desired::Desired;
+use crate::desired::{Advertiser, Desired};
 use by_hand::{HAND, Planted};
 use stage::{Ended, Stage};
 
@@ -45,10 +45,13 @@ impl Session<'_> {
         environment.rehearsal =
             Some(wbk_provider_rehearsal::Rehearsal { faults: Vec::new(), happened: PathBuf::new() });
         let desired = read(&files, &environment)?;
+        // As it is written, with the version that is not played.
+        let wanted = read_only(&files, &environment)?.wanted();
         check_faults(faults, &desired)?;
+        check_operators(&desired)?;
         let folder = self.environment.state.join("rehearsals").join(&desired.name);
         clear(&folder, &desired, self).await?;
-        let stage = Stage::new(&folder, files, faults, self.environment, self.global.verbose)?;
+        let stage = Stage::new(&folder, files, faults, self.environment, self.global)?;
         let mut play = Play { session: self, stage, desired: &desired, acts: Vec::new(), kubernetes: None };
         let outcome = tokio::select! {
             outcome = play.all(faults) => outcome,
@@ -71,7 +74,7 @@ impl Session<'_> {
             format: 1,
             blueprint: desired.name.clone(),
             provider: desired.wanted.cluster.provider.to_string(),
-            unproven: unproven(&desired.wanted, kubernetes.as_deref()),
+            unproven: unproven(&wanted, kubernetes.as_deref()),
             kubernetes,
             faults: faults.iter().map(ToString::to_string).collect(),
             acts,
@@ -303,6 +306,27 @@ fn check_faults(faults: &[Fault], desired: &Desired) -> Result<(), Failure> {
             }
             Fault::Stockout { .. } | Fault::SpotReclaim | Fault::Throttle | Fault::KillAfter { .. } => {}
         }
+    }
+    Ok(())
+}
+
+/// What an operator would make is not there: its controller is a program, and simulated nodes run none.
+fn check_operators(desired: &Desired) -> Result<(), Failure> {
+    for (pool, gpus) in &desired.gpus {
+        let (who, hint) = match gpus.advertiser {
+            Advertiser::GpuOperator => ("the GPU Operator", "`gpu.operator: false`"),
+            Advertiser::IntelPlugin => ("Intel's operator", "`gpu.plugin: none`"),
+            Advertiser::Platform { .. }
+            | Advertiser::NvidiaPlugin
+            | Advertiser::AmdPlugin
+            | Advertiser::StandIn
+            | Advertiser::FakePlugin
+            | Advertiser::None { .. } => continue,
+        };
+        return Err(Failure::usage(format!(
+            "pool {pool}: {who} makes the device plugin, and on simulated nodes it does not run; rehearse with an overlay that \
+             says {hint}"
+        )));
     }
     Ok(())
 }

@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
+use wbk_fake_gpu::config::Resource;
 
 use super::mig;
 use super::types::GpuVendor;
@@ -76,7 +77,7 @@ pub(crate) fn mig_parted(blueprint: &Blueprint) -> Option<String> {
 
 /// What the simulator reads off a device plugin's pods: what one GPU becomes, by configuration.
 pub(crate) fn advertises(blueprint: &Blueprint) -> Option<String> {
-    let configurations: BTreeMap<&str, BTreeMap<String, u64>> = sharing(blueprint)
+    let configurations: BTreeMap<&str, Vec<Resource>> = sharing(blueprint)
         .filter_map(|sharing| {
             let pool = blueprint.node_pools.iter().find(|pool| pool.name == sharing.pool)?;
             let model = &pool.accelerator.as_ref()?.model;

@@ -22,6 +22,7 @@ pub(crate) use drivers::driver_problem;
 pub(crate) use pools::{labels_at_birth, pool_gpus};
 pub(crate) use quota::quota_units;
 pub(super) use releases::releases;
+pub(super) use sharing::of_one_gpu;
 
 /// The namespace of everything about GPUs.
 pub(crate) const NAMESPACE: &str = "wbk-gpu";

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
-use wbk_provider_api::{TaintEffect, birth};
+use wbk_provider_api::{TaintEffect, node_taints};
 
 use super::pools::{VENDOR_LABEL, pool_advertiser};
 use super::types::{Advertiser, GpuVendor};
@@ -21,7 +21,7 @@ pub(crate) fn tolerations(blueprint: &Blueprint) -> Vec<Value> {
         .node_pools
         .iter()
         .map(|pool| pool_spec(blueprint, pool))
-        .flat_map(|spec| birth(provider, &spec).taints.into_iter().chain(spec.taints.clone()).collect::<Vec<_>>())
+        .flat_map(|spec| node_taints(provider, &spec))
         .map(|taint| (taint.key, taint.effect))
         .collect();
     taints

@@ -21,7 +21,10 @@ fn of_pool(blueprint: &Blueprint, pool: &NodePool) -> Option<PoolGpus> {
         Advertiser::None { .. } => BTreeMap::new(),
         _ => sharing::of_one_gpu(vendor, &accelerator.model, sharing)
             .into_iter()
-            .map(|(resource, count)| (resource, count * u64::from(accelerator.count)))
+            .map(|resource| {
+                let count = resource.of_one_gpu() * u64::from(accelerator.count);
+                (resource.name, count)
+            })
             .collect(),
     };
     let labels = expected_labels(blueprint, pool, vendor, &advertiser);

@@ -118,9 +118,8 @@ fn nvidia_plugin(blueprint: &Blueprint, gpu: &Gpu) -> Value {
     if !configurations.is_empty() {
         values["config"] = json!({"default": config::DEFAULT, "map": configurations});
     }
-    if blueprint.cluster.provider == ProviderKind::Local
-        && let Some(advertises) = config::advertises(blueprint)
-    {
+    // Simulated nodes read it, in a local cluster and in a rehearsal of any other.
+    if let Some(advertises) = config::advertises(blueprint) {
         values["podAnnotations"] = json!({(super::stand_in::ADVERTISES): advertises});
     }
     values

@@ -4,7 +4,7 @@
 //! api/config/v1/consts.go); MIG strategy `single` keeps `nvidia.com/gpu`, `mixed` makes `nvidia.com/mig-…`
 //! (internal/rm/rm.go).
 
-use std::collections::BTreeMap;
+use wbk_fake_gpu::config::Resource;
 
 use super::mig;
 use super::types::GpuVendor;
@@ -15,22 +15,25 @@ pub(crate) fn of_pool<'a>(blueprint: &'a Blueprint, pool: &NodePool) -> Option<&
     blueprint.gpu.as_ref()?.sharing.iter().find(|sharing| sharing.pool == pool.name)
 }
 
-/// What one physical GPU of a pool becomes, by resource. Lint refuses what a model cannot do; it counts nothing here.
-pub(crate) fn of_one_gpu(vendor: GpuVendor, model: &str, sharing: Option<&Sharing>) -> BTreeMap<String, u64> {
-    let whole = vendor.resource();
-    let Some(sharing) = sharing else { return BTreeMap::from([(whole.to_owned(), 1)]) };
+/// The resources that one physical GPU of a pool becomes. Lint refuses what a model cannot do; it counts nothing here.
+pub(crate) fn of_one_gpu(vendor: GpuVendor, model: &str, sharing: Option<&Sharing>) -> Vec<Resource> {
+    let whole = Resource { name: vendor.resource().into(), ..Resource::default() };
+    let Some(sharing) = sharing else { return vec![whole] };
     match sharing.strategy {
         SharingStrategy::TimeSlicing | SharingStrategy::Mps => {
-            let name = if sharing.rename.unwrap_or(true) { format!("{whole}.shared") } else { whole.to_owned() };
-            BTreeMap::from([(name, u64::from(sharing.replicas.unwrap_or(1)))])
+            let name = if sharing.rename.unwrap_or(true) { format!("{}.shared", whole.name) } else { whole.name };
+            let mps = sharing.strategy == SharingStrategy::Mps;
+            vec![Resource { name, slices: None, replicas: sharing.replicas.unwrap_or(1), mps }]
         }
         SharingStrategy::Mig => match &sharing.profile {
-            Some(profile) => {
-                let count = mig::instances(model, profile).unwrap_or(0);
-                BTreeMap::from([(whole.to_owned(), u64::from(count))])
-            }
+            Some(profile) => vec![Resource { slices: Some(mig::instances(model, profile).unwrap_or(0)), ..whole }],
             None => {
-                sharing.profiles.iter().map(|(profile, count)| (mig::resource(profile), u64::from(*count))).collect()
+                let slices = |(profile, count): (&String, &u32)| Resource {
+                    name: mig::resource(profile),
+                    slices: Some(*count),
+                    ..Resource::default()
+                };
+                sharing.profiles.iter().map(slices).collect()
             }
         },
     }

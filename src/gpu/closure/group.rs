@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 
 use serde_json::Value;
-use wbk_provider_api::{Capacity, PoolSize, PoolSpec, ProviderKind, Shape, Taint, TaintEffect, Wanted, birth};
+use wbk_provider_api::{
+    Capacity, PoolSize, PoolSpec, ProviderKind, Shape, Taint, TaintEffect, Wanted, birth, node_taints,
+};
 
 use crate::desired::{Advertiser, PoolGpus};
 
@@ -98,8 +100,7 @@ fn of_pool(wanted: &Wanted, pool: &PoolSpec, known: Option<&PoolGpus>, arch: &st
             }
         }
     }
-    let mut taints = pool.taints.clone();
-    taints.extend(born.taints);
+    let taints = node_taints(provider, pool);
     let mut allocatable = shape(&pool.shape);
     let disk_unknown = provider != ProviderKind::Local;
     allocatable.set(EPHEMERAL, if disk_unknown { i64::MAX } else { LOCAL_DISK });

@@ -90,14 +90,14 @@ pub(super) fn of(pod: &Value) -> Option<Of> {
         .into_iter()
         .flatten()
         .any(|volume| text(volume, "/hostPath/path").trim_end_matches('/').ends_with(DIRECTORY));
+    let containers = || pod.pointer("/spec/containers").and_then(Value::as_array).into_iter().flatten();
     let labelled = text(pod, "/metadata/labels/app.kubernetes.io~1name");
     if !mounts {
-        // The chart's own pods on simulated nodes may have no volumes.
-        return (labelled == "nvidia-device-plugin" && text(pod, "/metadata/labels/role").is_empty())
-            .then_some(Of::Domain("nvidia.com"));
+        // On simulated nodes it may have no volumes. Its chart gives GFD's pods the same labels.
+        let is_plugin = containers().any(|container| text(container, "/name") == "nvidia-device-plugin-ctr");
+        return (labelled == "nvidia-device-plugin" && is_plugin).then_some(Of::Domain("nvidia.com"));
     }
-    let containers = pod.pointer("/spec/containers").and_then(Value::as_array);
-    let mut words: Vec<&str> = containers.into_iter().flatten().map(|container| text(container, "/image")).collect();
+    let mut words: Vec<&str> = containers().map(|container| text(container, "/image")).collect();
     words.extend([name(pod), labelled, text(pod, "/metadata/generateName")]);
     let has = |word: &str| words.iter().any(|text| text.contains(word));
     // Others first: EFA's image has "k8s-device-plugin" in its name as well.
@@ -165,6 +165,13 @@ mod tests {
             assert_eq!(found, expected, "{image}");
             assert_eq!(of(&plugin(image, "/var/lib/kubelet/pod-resources")), None, "{image} without the directory");
         }
+        // The chart's name label is on the pods of all its parts.
+        let part = |container: &str| {
+            json!({"metadata": {"labels": {"app.kubernetes.io/name": "nvidia-device-plugin"}},
+                "spec": {"containers": [{"name": container, "image": "nvcr.io/nvidia/k8s-device-plugin:v0.20.0"}]}})
+        };
+        assert_eq!(of(&part("gpu-feature-discovery-ctr")), None);
+        assert_eq!(of(&part("nvidia-device-plugin-ctr")), Some(Of::Domain("nvidia.com")));
         assert!(
             of(&plugin(
                 "nvcr.io/nvidia/k8s-device-plugin:v0.20.0",

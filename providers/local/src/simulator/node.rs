@@ -6,7 +6,9 @@ use k8s_openapi::api::core::v1::{Node, NodeCondition};
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use kube::ResourceExt as _;
 use serde_json::{Map, Value, json};
+use wbk_fake_gpu::config::{Config, Resource};
 
+use super::role::{Configurations, Role};
 use super::shape::NodeShape;
 use super::{pod, quantity};
 use crate::names;
@@ -38,9 +40,41 @@ impl Faults {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Running {
     pub nfd_worker: bool,
-    /// What the device plugin that runs makes of one GPU, by configuration; `None` where none runs.
-    pub device_plugin: Option<BTreeMap<String, BTreeMap<String, u64>>>,
+    pub feature_discovery: bool,
+    /// What the device plugin that runs makes of one GPU; `None` where none runs.
+    pub device_plugin: Option<Configurations>,
+    /// What the fake plugin that runs pretends; it finds no real GPU and needs none.
+    pub fake_plugin: Option<Config>,
 }
+
+impl Running {
+    /// Takes a running pod's role in.
+    pub(super) fn add(&mut self, role: Role) {
+        match role {
+            Role::NfdWorker => self.nfd_worker = true,
+            Role::FeatureDiscovery => self.feature_discovery = true,
+            Role::DevicePlugin(configurations) => self.device_plugin = Some(configurations),
+            Role::FakePlugin(config) => self.fake_plugin = Some(*config),
+        }
+    }
+
+    /// The node's GPUs as plugin and feature discovery, with their configuration for this node, find them.
+    fn gpus(&self, node: &Node, shape: &NodeShape) -> Option<Config> {
+        let gpu = shape.shape.gpu.as_ref()?;
+        let configurations = self.device_plugin.as_ref();
+        let of_one = node.labels().get(names::PLUGIN_CONFIG).and_then(|name| configurations?.get(name)).cloned();
+        let whole = || vec![Resource { name: gpu.resource.clone(), ..Resource::default() }];
+        Some(Config {
+            model: shape.model.clone().unwrap_or_default(),
+            count: gpu.count,
+            resources: of_one.unwrap_or_else(whole),
+            ..Config::default()
+        })
+    }
+}
+
+/// What AMD's labeller writes of the node's GPUs (its arguments in the chart amd-gpu 0.21); only real ones know the values.
+const AMD_LABELS: [&str; 5] = ["cu-count", "device-id", "family", "simd-count", "vram"];
 
 /// Disk of every node; no pool says how much it wants.
 const DISK: &str = "100Gi";
@@ -52,16 +86,34 @@ pub(super) fn shape(node: &Node) -> Option<NodeShape> {
 
 /// The merge patch of the node's labels; `None` where they are as they should be.
 pub(super) fn label_patch(node: &Node, shape: &NodeShape, running: &Running) -> Option<Value> {
-    let mut patch = Map::new();
-    for (key, value) in shape.discovered() {
-        let has = node.labels().get(&key);
-        if running.nfd_worker && has != Some(&value) {
-            patch.insert(key, value.into());
-        } else if !running.nfd_worker && has.is_some() {
-            patch.insert(key, Value::Null);
+    let wanted = labels(node, shape, running);
+    let missing = wanted.iter().filter(|(key, value)| node.labels().get(*key) != Some(*value));
+    let mut patch: Map<String, Value> =
+        missing.map(|(key, value)| (key.clone(), Value::from(value.as_str()))).collect();
+    let stale = node.labels().keys().filter(|key| shape.is_discovered(key) && !wanted.contains_key(*key));
+    patch.extend(stale.map(|key| (key.clone(), Value::Null)));
+    (!patch.is_empty()).then(|| json!({"metadata": {"uid": node.uid(), "labels": patch}}))
+}
+
+/// The labels that what runs on the node writes on it.
+fn labels(node: &Node, shape: &NodeShape, running: &Running) -> BTreeMap<String, String> {
+    let mut labels = BTreeMap::new();
+    if running.nfd_worker {
+        labels.extend(shape.discovered());
+    }
+    if let Some(gpus) = running.gpus(node, shape).filter(|_| running.feature_discovery) {
+        if shape.shape.gpu.as_ref().is_some_and(|gpu| gpu.resource.starts_with("amd.com/")) {
+            labels.extend(AMD_LABELS.map(|key| (format!("amd.com/gpu.{key}"), "simulated".to_owned())));
+        } else {
+            labels
+                .extend(wbk_fake_gpu::labels::of(&gpus).into_iter().filter(|(key, _)| key.starts_with("nvidia.com/")));
         }
     }
-    (!patch.is_empty()).then(|| json!({"metadata": {"uid": node.uid(), "labels": patch}}))
+    if let Some(fake) = running.fake_plugin.as_ref().filter(|fake| fake.labels) {
+        labels.extend(wbk_fake_gpu::labels::of(fake));
+    }
+    labels.retain(|key, _| !shape.born_with.contains(key));
+    labels
 }
 
 /// The merge patch of the node's status; `None` where it is as it should be.
@@ -75,10 +127,9 @@ pub(super) fn status_patch(
     let status = node.status.clone().unwrap_or_default();
     let faults = Faults::of(node);
     // A kubelet counts GPUs that are not healthy in its capacity and leaves them out of what it offers.
-    let devices = shape.shape.gpu.as_ref().map_or(0, |gpu| gpu.count);
-    let healthy = devices.saturating_sub(faults.unhealthy_gpus);
-    let capacity = resource_patch(&resources(node, shape, running, devices), status.capacity.as_ref());
-    let allocatable = resource_patch(&resources(node, shape, running, healthy), status.allocatable.as_ref());
+    let capacity = resource_patch(&resources(node, shape, running, 0), status.capacity.as_ref());
+    let offered = resources(node, shape, running, faults.unhealthy_gpus);
+    let allocatable = resource_patch(&offered, status.allocatable.as_ref());
     let has = status.conditions.as_deref().unwrap_or_default();
     let conditions = conditions(has, faults.not_ready.as_deref(), now);
     let kubelet = format!("v{version}");
@@ -112,8 +163,8 @@ pub(super) fn status_patch(
     Some(json!({"metadata": {"uid": node.uid()}, "status": patch}))
 }
 
-/// Every resource of the node, with so many GPUs; `None` for one that must not be there now.
-fn resources(node: &Node, shape: &NodeShape, running: &Running, gpus: u32) -> BTreeMap<String, Option<String>> {
+/// Every resource of the node, without so many of its GPUs; `None` for one that must not be there now.
+fn resources(node: &Node, shape: &NodeShape, running: &Running, unhealthy: u32) -> BTreeMap<String, Option<String>> {
     let base = &shape.shape;
     let mut resources = BTreeMap::from([
         ("cpu".to_owned(), Some(quantity::cpu(base.cpu_millis))),
@@ -123,12 +174,12 @@ fn resources(node: &Node, shape: &NodeShape, running: &Running, gpus: u32) -> BT
     ]);
     if let Some(gpu) = &base.gpu {
         resources.insert(gpu.resource.clone(), None);
-        if let Some(configurations) = &running.device_plugin {
-            let of_one = node.labels().get(names::PLUGIN_CONFIG).and_then(|name| configurations.get(name));
-            let whole = BTreeMap::from([(gpu.resource.clone(), 1)]);
-            for (resource, count) in of_one.unwrap_or(&whole) {
-                resources.insert(resource.clone(), Some((count * u64::from(gpus)).to_string()));
-            }
+    }
+    let found = running.gpus(node, shape).filter(|_| running.device_plugin.is_some());
+    for config in found.iter().chain(&running.fake_plugin) {
+        let healthy = config.count.saturating_sub(unhealthy);
+        for resource in &config.resources {
+            resources.insert(resource.name.clone(), Some((resource.of_one_gpu() * u64::from(healthy)).to_string()));
         }
     }
     resources
@@ -204,6 +255,7 @@ mod tests {
                 pods: 110,
                 gpu: Some(GpuShape { resource: "nvidia.com/gpu".into(), pci_vendor: "10de".into(), count: 8 }),
             },
+            model: Some("nvidia-a100-40gb".into()),
             born_with: Vec::new(),
         }
     }
@@ -213,7 +265,7 @@ mod tests {
     }
 
     fn plugin(configurations: Value) -> Running {
-        Running { device_plugin: Some(serde_json::from_value(configurations).unwrap()), nfd_worker: false }
+        Running { device_plugin: Some(serde_json::from_value(configurations).unwrap()), ..Running::default() }
     }
 
     #[test]
@@ -230,7 +282,10 @@ mod tests {
 
     #[test]
     fn shared_gpus_take_the_place_of_whole_ones_where_the_nodes_label_names_their_configuration() {
-        let shared = plugin(json!({"l4": {"nvidia.com/gpu.shared": 4}, "a100": {"nvidia.com/mig-1g.5gb": 7}}));
+        let shared = plugin(json!({
+            "l4": [{"name": "nvidia.com/gpu.shared", "replicas": 4}],
+            "a100": [{"name": "nvidia.com/mig-1g.5gb", "slices": 7}],
+        }));
         let of = |config: &str, allocatable: Value| -> Node {
             let labels = json!({names::PLUGIN_CONFIG: config});
             let status = json!({"allocatable": allocatable, "capacity": allocatable});
@@ -251,7 +306,7 @@ mod tests {
     fn discovery_labels_come_and_go_with_the_worker_and_those_of_the_pool_stay() {
         let mut shape = gpu_shape();
         shape.born_with = vec!["feature.node.kubernetes.io/pci-10de.present".into()];
-        let running = Running { nfd_worker: true, device_plugin: None };
+        let running = Running { nfd_worker: true, ..Running::default() };
         let patch = label_patch(&Node::default(), &shape, &running).unwrap();
         let labels = &patch["metadata"]["labels"];
         assert_eq!(labels["feature.node.kubernetes.io/pci-0302_10de.present"], "true");
@@ -259,6 +314,27 @@ mod tests {
         let node: Node = serde_json::from_value(json!({"metadata": {"labels": labels}})).unwrap();
         let gone = label_patch(&node, &shape, &Running::default()).unwrap();
         assert_eq!(gone["metadata"]["labels"]["feature.node.kubernetes.io/pci-0302_10de.present"], Value::Null);
+    }
+
+    #[test]
+    fn feature_discovery_and_the_fake_plugin_say_what_the_gpus_are() {
+        let running = Running { feature_discovery: true, ..plugin(json!({})) };
+        let patch = label_patch(&Node::default(), &gpu_shape(), &running).unwrap();
+        let labels = &patch["metadata"]["labels"];
+        assert_eq!(labels["nvidia.com/gpu.product"], "NVIDIA-A100-SXM4-40GB");
+        assert_eq!(labels.get("feature.node.kubernetes.io/pci-10de.present"), None, "that is NFD's");
+        let fake = Config::parse(r#"{"model": "nvidia-l4", "count": 2, "labels": true}"#).unwrap();
+        let running = Running { fake_plugin: Some(fake), ..Running::default() };
+        let node: Node = serde_json::from_value(json!({"metadata": {"labels": labels}})).unwrap();
+        let patch = label_patch(&node, &gpu_shape(), &running).unwrap();
+        assert_eq!(patch["metadata"]["labels"]["nvidia.com/gpu.product"], "NVIDIA-L4");
+        assert_eq!(patch["metadata"]["labels"]["feature.node.kubernetes.io/pci-10de.present"], "true");
+        assert_eq!(patched(&Node::default(), &running)["status"]["allocatable"]["nvidia.com/gpu"], "2");
+        let mut shape = gpu_shape();
+        shape.born_with = vec!["nvidia.com/gpu.product".into()];
+        let gone = label_patch(&node, &shape, &Running::default()).unwrap();
+        assert_eq!(gone["metadata"]["labels"]["nvidia.com/gpu.count"], Value::Null);
+        assert_eq!(gone["metadata"]["labels"].get("nvidia.com/gpu.product"), None, "the pool's own stays");
     }
 
     #[test]

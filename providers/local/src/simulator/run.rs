@@ -17,7 +17,7 @@ use tokio::time::Instant;
 
 use super::node::{Faults, Running};
 use super::pod::{self, Next};
-use super::role::{self, Role};
+use super::role;
 use super::{lease, node};
 use crate::{LocalError, cluster, names};
 
@@ -254,10 +254,8 @@ impl Simulator {
         let mut running = Running::default();
         let pods = self.pods.items.values().filter(|pod| node_of(pod) == Some(node) && role::is_running(pod));
         for pod in pods {
-            match role::of(pod) {
-                Some(Role::NfdWorker) => running.nfd_worker = true,
-                Some(Role::DevicePlugin) => running.device_plugin = Some(role::advertises(pod)),
-                None => {}
+            if let Some(role) = role::of(pod) {
+                running.add(role);
             }
         }
         running

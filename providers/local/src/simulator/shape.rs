@@ -10,7 +10,10 @@ pub struct NodeShape {
     /// CPU, memory, pods and GPUs.
     #[serde(flatten)]
     pub shape: Shape,
-    /// Discovery labels that the pool itself gives its nodes; they stay without NFD.
+    /// Model of its GPUs in portable spelling, `nvidia-l4`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model: Option<String>,
+    /// Discovery labels that the pool itself gives its nodes; they stay when nothing discovers.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub born_with: Vec<String>,
 }
@@ -18,11 +21,25 @@ pub struct NodeShape {
 /// What NFD's labels begin with.
 const NFD: &str = "feature.node.kubernetes.io/";
 
+/// Whether it is a label that GPU Feature Discovery, the fake plugin or AMD's labeller writes.
+fn of_gpus(key: &str) -> bool {
+    ["nvidia.com/gpu.", "nvidia.com/mps.", "nvidia.com/mig.strategy", "amd.com/gpu."]
+        .iter()
+        .any(|prefix| key.starts_with(prefix))
+}
+
 impl NodeShape {
+    /// Whether something that discovers wrote the label, which goes when that does.
+    pub(crate) fn is_discovered(&self, key: &str) -> bool {
+        !self.born_with.iter().any(|born| born == key)
+            && (of_gpus(key) || self.discovered().iter().any(|(known, _)| known == key))
+    }
+
     /// The shape of a pool's nodes.
     pub fn of(pool: &PoolSpec) -> Self {
-        let born_with = pool.labels.keys().filter(|key| key.starts_with(NFD)).cloned().collect();
-        Self { shape: pool.shape.clone(), born_with }
+        let born_with = pool.labels.keys().filter(|key| key.starts_with(NFD) || of_gpus(key)).cloned().collect();
+        let model = pool.accelerator.as_ref().map(|accelerator| accelerator.model.clone());
+        Self { shape: pool.shape.clone(), model, born_with }
     }
 
     /// The labels that an NFD worker on such a node adds.

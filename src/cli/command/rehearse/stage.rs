@@ -1,5 +1,6 @@
 //! Where a rehearsal is played: a state folder of its own, and this program's own commands as child processes in it.
 
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::time::{Duration, Instant};
@@ -9,7 +10,7 @@ use serde_json::Value;
 use tokio::process::{Child, Command};
 use wbk_provider_rehearsal::{Fault, Rehearsal};
 
-use crate::cli::{environment::Environment, failure::Failure};
+use crate::cli::{args::Global, environment::Environment, failure::Failure};
 
 /// Longest act: bringing up a control plane whose programs have to be built first took 14 minutes on two busy cores.
 const LONGEST: Duration = Duration::from_secs(45 * 60);
@@ -33,6 +34,8 @@ pub(super) struct Stage {
     folder: PathBuf,
     files: Vec<PathBuf>,
     rehearsal: PathBuf,
+    /// Options of every command that were given to this one.
+    options: Vec<OsString>,
     verbose: bool,
     /// The environment of the commands: their state is in the folder.
     pub environment: Environment,
@@ -45,7 +48,7 @@ impl Stage {
         files: Vec<PathBuf>,
         faults: &[Fault],
         environment: &Environment,
-        verbose: bool,
+        global: &Global,
     ) -> Result<Self, Failure> {
         std::fs::create_dir_all(folder).with_context(|| format!("make the folder {}", folder.display()))?;
         let plot = Rehearsal { faults: faults.to_vec(), happened: folder.join("happened") };
@@ -55,7 +58,8 @@ impl Stage {
         let mut environment = environment.clone();
         environment.state = folder.join("state").join("wbk-infra");
         environment.rehearsal = Some(plot);
-        Ok(Self { folder: folder.to_owned(), files, rehearsal, verbose, environment })
+        let options = options(global);
+        Ok(Self { folder: folder.to_owned(), files, rehearsal, options, verbose: global.verbose, environment })
     }
 
     /// Runs one of this program's commands to its end.
@@ -102,6 +106,7 @@ impl Stage {
         let mut command = Command::new(&self.environment.program);
         command
             .args(arguments)
+            .args(&self.options)
             .arg("--rehearsal")
             .arg(&self.rehearsal)
             .env("XDG_STATE_HOME", self.folder.join("state"))
@@ -144,4 +149,20 @@ impl Stage {
         std::fs::remove_dir_all(&self.folder).with_context(|| format!("remove {}", self.folder.display()))?;
         Ok(())
     }
+}
+
+/// The options of every command that say where things come from and how much at once.
+fn options(global: &Global) -> Vec<OsString> {
+    let Global { assets, mirror, chart_mirror, chart_lock, parallel, request_timeout, .. } = global;
+    let path = |path: &Option<PathBuf>| path.as_ref().map(|path| path.clone().into_os_string());
+    let text = |text: &Option<String>| text.as_ref().map(OsString::from);
+    let said = [
+        ("--assets", path(assets)),
+        ("--mirror", text(mirror)),
+        ("--chart-mirror", text(chart_mirror)),
+        ("--chart-lock", path(chart_lock)),
+        ("--parallel", Some(parallel.to_string().into())),
+        ("--request-timeout", Some(request_timeout.to_string().into())),
+    ];
+    said.into_iter().filter_map(|(name, value)| Some([name.into(), value?])).flatten().collect()
 }
