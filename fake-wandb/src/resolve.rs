@@ -87,7 +87,6 @@ impl ObjectValue for Object<'_> {
 }
 
 fn read(world: &World, what: &What, field: &str, arguments: &Map<String, Value>) -> Result<Part, Refusal> {
-    let text = |name: &str| arguments.get(name).and_then(Value::as_str);
     match what {
         What::Query => query(world, field, arguments),
         What::Mutation => Err(Refusal::new("a mutation is not read")),
@@ -98,7 +97,7 @@ fn read(world: &World, what: &What, field: &str, arguments: &Map<String, Value>)
             None => Err(Refusal::new(format!("run queue {id} is gone"))),
         },
         What::Run(key) => match world.runs.get(key) {
-            Some(run) => Ok(run_field(key, run, field, text("specs"))),
+            Some(run) => Ok(run_field(key, run, field)),
             None => Err(Refusal::new(format!("run {} is gone", key.name))),
         },
         What::Plain(_, fields) => {
@@ -273,7 +272,7 @@ fn runs(world: &World, (owner, name): (&str, &str), filters: Option<&str>) -> Re
         return Err(Refusal::new(format!("the filter {field}: {value} is more than this server understands")));
     }
     let fits = |key: &RunKey, run: &Run| {
-        filters.iter().all(|(field, wanted)| match run_field(key, run, field, None) {
+        filters.iter().all(|(field, wanted)| match run_field(key, run, field) {
             Part::Leaf(value) => value == *wanted,
             Part::Null | Part::Object(_) | Part::List(_) => false,
         })
@@ -332,7 +331,7 @@ fn time(at: Timestamp) -> String {
     at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
 }
 
-fn run_field(key: &RunKey, run: &Run, field: &str, _specs: Option<&str>) -> Part {
+fn run_field(key: &RunKey, run: &Run, field: &str) -> Part {
     let lines = |file: &str| leaf(run.lines.get(file).copied().unwrap_or_default());
     match field {
         "id" => leaf(key.id()),

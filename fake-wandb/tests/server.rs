@@ -40,6 +40,11 @@ fn data(server: &FakeWandb, query: &str, variables: &Value) -> Value {
 
 const PROJECT: &str =
     "mutation CreateProject($input: UpsertModelInput!) { upsertModel(input: $input) { project { id name } inserted } }";
+/// As wandb 0.17.3 makes one (`wandb/apis/public/api.py`).
+const OLD_PROJECT: &str = "mutation upsertModel($description: String, $entityName: String, $id: String, $name: String, $framework: String, \
+    $access: String, $views: JSONString) { upsertModel(input: {description: $description, entityName: $entityName, id: $id, name: \
+    $name, framework: $framework, access: $access, views: $views}) { project { id name entityName description access views } \
+    inserted } }";
 const UPSERT: &str = "mutation UpsertRunQueue($entityName: String!, $projectName: String!, $queueName: String!, $resourceType: String!, \
     $resourceConfig: JSONString!, $templateVariables: JSONString, $prioritizationMode: RunQueuePrioritizationMode, \
     $externalLinks: JSONString, $clientMutationId: String) { upsertRunQueue(input: {entityName: $entityName, projectName: $projectName, \
@@ -101,6 +106,8 @@ fn pop(server: &FakeWandb) -> Value {
 fn a_queue_is_made_read_back_changed_and_deleted() {
     let server = server();
     assert_eq!(make_queue(&server, None)["upsertRunQueue"]["success"], true);
+    let again = data(&server, OLD_PROJECT, &json!({"entityName": "fake-team", "name": "model-registry"}));
+    assert_eq!(again["upsertModel"]["inserted"], false);
     let listed = data(&server, LIST, &json!({"entity": "fake-team", "projectName": "model-registry"}));
     let listed = &listed["project"]["runQueues"][0];
     assert_eq!(
