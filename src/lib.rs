@@ -36,3 +36,4 @@ mod parallel;
 pub mod plan;
 pub mod quantity;
 pub mod verify;
+pub mod wandb;

@@ -131,6 +131,7 @@ fn desired(shape: &Shape, policy: &Policy) -> Desired {
         objects,
         releases,
         gpus: BTreeMap::new(),
+        launch: None,
         promises: Promises::default(),
         policy: policy.clone(),
     }

@@ -14,9 +14,6 @@ pub(super) fn refuse(tree: &Node, ground: Ground) -> Vec<Problem> {
     let mut refuse = |at: &Node, what: String, hint: &str| {
         problems.push(Problem::error(&at.at, format!("not supported yet: {what}")).hint(hint));
     };
-    if let Some(section) = tree.get("launch").filter(|node| is_set(node)) {
-        refuse(section, "launch".into(), "remove the section");
-    }
     let provider = tree.find(steps!["cluster", "provider"]).and_then(Node::as_str);
     if provider == Some("existing")
         && let Some(pools) = tree.get("nodePools").filter(|node| !node.items().is_empty())

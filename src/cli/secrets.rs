@@ -8,7 +8,7 @@ use base64::Engine as _;
 use super::environment::Environment;
 use crate::{
     cluster::{Cluster, Discovery},
-    desired::{DesiredObject, SecretReference},
+    desired::{Desired, SecretReference},
     id::{Gvk, ObjectId},
     live::{SecretError, SecretValue, SecretValues},
 };
@@ -16,18 +16,18 @@ use crate::{
 /// A command that prints a secret asks a password manager or a cloud: seconds; a prompt that nobody answers would hang.
 const COMMAND_DEADLINE: Duration = Duration::from_secs(60);
 
-/// Follows all references of these objects.
+/// Follows all references of a blueprint.
 ///
 /// # Errors
 /// Every reference that gives no value, at once; values are never in the messages.
 pub async fn resolve(
-    objects: impl Iterator<Item = &DesiredObject>,
+    desired: &Desired,
     environment: &Environment,
     cluster: Option<(&Cluster, &Discovery)>,
 ) -> Result<SecretValues, Vec<(String, SecretError)>> {
     let mut wanted: BTreeMap<SecretReference, String> = BTreeMap::new();
     let mut made: BTreeSet<String> = BTreeSet::new();
-    for object in objects {
+    for object in &desired.objects {
         if object.id.gvk.kind == "Secret" {
             made.insert(format!("{}/{}", object.id.namespace.as_deref().unwrap_or_default(), object.id.name));
         }
@@ -36,6 +36,9 @@ pub async fn resolve(
                 .entry(slot.from.clone())
                 .or_insert_with(|| object.origin.at.clone().unwrap_or_else(|| object.id.to_string()));
         }
+    }
+    if let Some(launch) = &desired.launch {
+        wanted.entry(launch.service.api_key.clone()).or_insert_with(|| "launch.apiKey".to_owned());
     }
     let mut values = BTreeMap::new();
     let mut errors = Vec::new();

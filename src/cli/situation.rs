@@ -21,8 +21,9 @@ use super::{
 use crate::{
     blueprint::{CachedFiles, Ground, Loaded, Problems, Source, load_on},
     cluster::{Cluster, Discovery, connect},
-    desired::Desired,
-    live::{ClusterState, EarlyLists, Memory, Observer, Reach, SecretValues, Sight, World},
+    desired::{Desired, DesiredQueue},
+    live::{ClusterState, EarlyLists, Memory, Observer, QueueFound, QueueState, Reach, SecretValues, Sight, World},
+    wandb::{self, Wandb},
 };
 
 /// Reads and resolves blueprint and overlays.
@@ -335,9 +336,68 @@ pub async fn look(
     if let ClusterState::Reached(world) = &sight.live.cluster {
         check_pin(desired, environment, world)?;
     }
+    sight.live.queues = match environment.rehearsal.is_some() {
+        true => rehearsed_queues(desired, purpose),
+        false => launch_queues(desired, &values, purpose).await?,
+    };
     let holding = holding(&sight, charts.as_ref(), connection.as_ref()).await;
     let rehearsed = environment.rehearsal.is_some();
     Ok(Situation { provider, operations, connection, charts, values, sight, before, memory, hint, holding, rehearsed })
+}
+
+/// A way to W&B, where the blueprint has Launch and its key can be read.
+pub async fn wandb_of(
+    desired: &Desired,
+    environment: &Environment,
+    reached: Option<(&Cluster, &Discovery)>,
+) -> Option<Wandb> {
+    let launch = desired.launch.as_ref().filter(|_| environment.rehearsal.is_none())?;
+    let values = launch_key(desired, environment, reached).await;
+    Some(Wandb::new(&launch.service, values.get(&launch.service.api_key)?))
+}
+
+/// To destroy and to verify needs no secret but W&B's key, and goes on without it.
+async fn launch_key(
+    desired: &Desired,
+    environment: &Environment,
+    reached: Option<(&Cluster, &Discovery)>,
+) -> SecretValues {
+    let alone = Desired { objects: Vec::new(), ..desired.clone() };
+    secrets::resolve(&alone, environment, reached).await.unwrap_or_default()
+}
+
+/// W&B is not played: its queues are as they shall be, and at the end there are none.
+fn rehearsed_queues(desired: &Desired, purpose: Purpose) -> BTreeMap<String, QueueState> {
+    let queues = desired.launch.iter().flat_map(|launch| &launch.queues).filter(|_| purpose == Purpose::Apply);
+    let as_wanted = |queue: &DesiredQueue| {
+        let content = queue.content.clone().marked();
+        QueueState::Present(Box::new(QueueFound {
+            id: String::new(),
+            resource: "kubernetes".into(),
+            content,
+            items: None,
+        }))
+    };
+    queues.map(|queue| (queue.name.clone(), as_wanted(queue))).collect()
+}
+
+/// What W&B has of the blueprint's queues.
+async fn launch_queues(
+    desired: &Desired,
+    values: &SecretValues,
+    purpose: Purpose,
+) -> Result<BTreeMap<String, QueueState>, Failure> {
+    let Some(launch) = &desired.launch else { return Ok(BTreeMap::new()) };
+    let Some(key) = values.get(&launch.service.api_key) else {
+        let why = Why(format!("{} gives no API key", launch.service.api_key));
+        let unknown = |queue: &DesiredQueue| (queue.name.clone(), QueueState::Unknown(why.clone()));
+        return Ok(launch.queues.iter().map(unknown).collect());
+    };
+    let goes = |name: &str| purpose == Purpose::Destroy || !launch.queues.iter().any(|queue| queue.name == name);
+    wandb::look(&Wandb::new(&launch.service, key), launch, &desired.name, goes).await.map_err(|error| {
+        let hint = "give the key of somebody who may write to `launch.entity`, and check its spelling";
+        Failure::hinted(error, hint)
+    })
 }
 
 /// What a look is given.
@@ -382,10 +442,8 @@ impl Looker<'_> {
         let Self { desired, environment, global, purpose, say } = *self;
         let reached = connection.as_ref().map(|connection| (&connection.cluster, &connection.discovery));
         let values = match purpose {
-            Purpose::Apply => {
-                secrets::resolve(desired.objects.iter(), environment, reached).await.map_err(missing_secrets)?
-            }
-            Purpose::Destroy => SecretValues::default(),
+            Purpose::Apply => secrets::resolve(desired, environment, reached).await.map_err(missing_secrets)?,
+            Purpose::Destroy => launch_key(desired, environment, reached).await,
         };
         let charts = match (desired.releases.is_empty(), purpose) {
             (true, _) => None,

@@ -11,6 +11,7 @@ mod fake_gpu;
 mod gang;
 mod gpu;
 mod known;
+mod launch;
 mod lock;
 mod managed;
 mod manifest;
@@ -25,6 +26,10 @@ mod scope;
 mod state;
 
 pub use gpu::{Advertiser, ExpectedLabel, GpuVendor, LabelWriter, NodeSystem, PoolGpus, advertiser};
+pub use launch::{
+    DesiredAgent, DesiredLaunch, DesiredQueue, NEWEST_SDK, OLDEST_SDK, PLATFORM_LABEL, QUEUE_LABEL, QueueContent,
+    QueueLink, WandbService,
+};
 pub use lock::{ChartMirror, ChartPlaces, Lock, LockError, LockedChart};
 pub use manifest::Manifest;
 pub use scope::builtin_scope;
@@ -36,5 +41,6 @@ pub use state::{
 
 pub(crate) use charts::is_chart_path;
 pub(crate) use gpu::{driver_problem, mig, pool_gpus};
+pub(crate) use launch::{forces_security_context, namespace_of, offers, pool_of, version};
 pub(crate) use pools::{cluster_spec, default_shape_reason, derived_labels, derived_taints, gpu_resources, pool_spec};
 pub(crate) use resolve::lint;

@@ -10,7 +10,7 @@ use super::collect::{Built, Collector, Draft};
 use super::namespaces::hard;
 use super::pools::wanted;
 use super::state::{Desired, Policy, Promises};
-use super::{access, charts, fake_gpu, gang, gpu, managed, monitoring, namespaces, raw};
+use super::{access, charts, fake_gpu, gang, gpu, launch, managed, monitoring, namespaces, raw};
 use crate::blueprint::schema::Blueprint;
 use crate::blueprint::{Files, Loaded, Problem, Problems, Severity, is_expired, join, rules, steps};
 
@@ -50,6 +50,8 @@ fn build(loaded: &Loaded, files: &dyn Files, today: Date) -> (Desired, Vec<Probl
     let managed = gpu::releases(blueprint).into_iter().chain(gang::releases(blueprint));
     releases.extend(managed.map(|release| release.resolve(&collector)));
     releases.extend(fake_gpu::collect(&mut collector));
+    let (launch, agents) = launch::collect(&mut collector);
+    releases.extend(agents);
     releases.sort_by(|a, b| a.id.cmp(&b.id));
     managed::twice(&releases, &mut collector);
     raw::collect(&mut collector, files);
@@ -62,6 +64,7 @@ fn build(loaded: &Loaded, files: &dyn Files, today: Date) -> (Desired, Vec<Probl
         name: blueprint.metadata.name.clone(),
         wanted: wanted_of(loaded),
         gpus: gpu::pool_gpus(blueprint),
+        launch,
         objects: drafts.into_iter().map(|draft| draft.object).collect(),
         promises: promises(blueprint),
         releases,

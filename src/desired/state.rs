@@ -9,6 +9,7 @@ use wbk_provider_api::Wanted;
 
 use super::Manifest;
 use super::gpu::PoolGpus;
+use super::launch::DesiredLaunch;
 use super::manifest::digest_with;
 use crate::{
     field::FieldPath,
@@ -28,6 +29,9 @@ pub struct Desired {
     pub objects: Vec<DesiredObject>,
     /// Helm releases, sorted by id, each once.
     pub releases: Vec<DesiredRelease>,
+    /// W&B Launch, where the blueprint has it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub launch: Option<DesiredLaunch>,
     /// What verification has to prove beyond "these objects are there".
     pub promises: Promises,
     /// Limits on what a plan may do.

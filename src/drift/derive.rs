@@ -9,11 +9,12 @@ use wbk_provider_api::{Operation, OperationAction, Seen};
 use super::{DriftItem, DriftKind, Severity, Unseen};
 use crate::{
     cluster::{ManagerEntry, Meta, Owner},
-    desired::{Desired, DesiredObject},
+    desired::{Desired, DesiredObject, DesiredQueue},
     field::{FieldPath, field_paths},
     helm::{ReleaseStatus, digest_label},
     id::ObjectKey,
-    live::{Addition, ClusterState, FieldChange, Found, Holder, Live, ObjectState, ReleaseState, Verdict},
+    live::{Addition, ClusterState, FieldChange, Found, Holder, Live, ObjectState, QueueState, ReleaseState, Verdict},
+    plan::Target,
 };
 
 /// What is known beside the live state.
@@ -61,6 +62,9 @@ pub fn drift(desired: &Desired, live: &Live, around: &Surroundings<'_>) -> Moved
         let at =
             desired.releases.iter().find(|release| release.id == *id).and_then(|release| release.origin.at.clone());
         release(&id.to_string(), state, at.as_ref(), around, &mut moved);
+    }
+    for queue in desired.launch.iter().flat_map(|launch| &launch.queues) {
+        one_queue(queue, live, &mut moved);
     }
     for extra in &live.extras {
         match extra.found.owner {
@@ -111,6 +115,29 @@ fn one_object(object: &DesiredObject, live: &Live, around: &Surroundings<'_>, mo
                 moved.clean += 1;
             }
         }
+    }
+}
+
+/// W&B says neither who changed a queue nor when.
+fn one_queue(queue: &DesiredQueue, live: &Live, moved: &mut Moved) {
+    let name = Target::Queue(queue.name.clone()).to_string();
+    match live.queues.get(&queue.name) {
+        None => {}
+        Some(QueueState::Unknown(why)) => moved.unseen.push(Unseen { what: name, why: why.0.clone() }),
+        // Whether it was there before nobody knows: a plan makes it.
+        Some(QueueState::Absent) => moved.pending += 1,
+        Some(QueueState::Present(found)) if found.is_edited() => {
+            let changes = found.differences(queue);
+            moved.items.extend(changes.into_iter().map(|change| DriftItem {
+                // Drift tells what was applied first, then what is there.
+                old: change.new.clone(),
+                new: change.old.clone(),
+                origin: queue.origin.at.clone(),
+                ..item(&name, Some(change.path.to_string()), kind_of(&change.old, &change.new), Severity::Warning, None)
+            }));
+        }
+        Some(QueueState::Present(found)) if found.content == queue.content.clone().marked() => moved.clean += 1,
+        Some(QueueState::Present(_)) => moved.pending += 1,
     }
 }
 

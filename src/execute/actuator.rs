@@ -20,7 +20,7 @@ use crate::{
     holder::Holder,
     id::Digest,
     live::{Remembered, SecretValues},
-    plan::{Action, Payload, Plan, ReleaseStep, Step, StepId, Target},
+    plan::{Action, Payload, Plan, QueueStep, ReleaseStep, Step, StepId, Target},
 };
 
 /// Runs one step and waits until it holds.
@@ -49,6 +49,16 @@ pub trait ReleaseRunner: Send + Sync {
     ) -> Result<(), StepError>;
 }
 
+/// Runs the steps about queues of W&B Launch.
+#[async_trait]
+pub trait QueueRunner: Send + Sync {
+    /// Makes, changes or removes.
+    ///
+    /// # Errors
+    /// W&B's words, and what was left behind.
+    async fn run(&self, step: &Step, queue: &QueueStep) -> Result<(), StepError>;
+}
+
 /// The real one: a provider, an API server that may only come up on the way, and Helm.
 pub struct PlatformActuator<'a> {
     plan: &'a Plan,
@@ -57,6 +67,7 @@ pub struct PlatformActuator<'a> {
     values: &'a SecretValues,
     salt: String,
     releases: Option<&'a dyn ReleaseRunner>,
+    queues: Option<&'a dyn QueueRunner>,
     limits: Limits,
     holder: Holder,
     saved_plan: Option<Digest>,
@@ -105,6 +116,7 @@ impl<'a> PlatformActuator<'a> {
             values,
             salt,
             releases: None,
+            queues: None,
             limits,
             holder,
             saved_plan: None,
@@ -118,6 +130,13 @@ impl<'a> PlatformActuator<'a> {
     #[must_use]
     pub fn with_releases(mut self, releases: &'a dyn ReleaseRunner) -> Self {
         self.releases = Some(releases);
+        self
+    }
+
+    /// With W&B.
+    #[must_use]
+    pub fn with_queues(mut self, queues: &'a dyn QueueRunner) -> Self {
+        self.queues = Some(queues);
         self
     }
 
@@ -286,7 +305,17 @@ impl Actuator for PlatformActuator<'_> {
                 releases.run((&cluster, &discovery), step, release, say).await?;
                 self.rediscover().await
             }
-            (Payload::Object(_) | Payload::Release(_), target) => {
+            (Payload::Queue(queue), Target::Queue(_)) => {
+                // Under the same lease as all else: two applies do not write one queue in turns.
+                if self.plan.world.is_some() || !self.plan.destroys {
+                    self.reach().await?;
+                }
+                let Some(queues) = self.queues else {
+                    return Err(StepError::stale(&step.target.to_string(), "W&B was not asked when this apply began"));
+                };
+                queues.run(step, queue).await
+            }
+            (Payload::Object(_) | Payload::Release(_) | Payload::Queue(_), target) => {
                 Err(StepError::stale(&target.to_string(), "the plan's step does not fit its target"))
             }
         }

@@ -148,7 +148,7 @@ impl ObjectRunner<'_> {
     /// The object as it was found, if it is what the plan saw; `None` where nothing was expected and nothing is there.
     async fn expected(&self, id: &ObjectId, resource: &Resource, expect: &Expect) -> Result<Option<Meta>, StepError> {
         match expect {
-            Expect::New | Expect::Revision(_) | Expect::Provider => Ok(None),
+            Expect::New | Expect::Revision(_) | Expect::Provider | Expect::Queue { .. } => Ok(None),
             Expect::Absent => match self.absences.is_absent(self.cluster, resource, id).await? {
                 true => Ok(None),
                 false => Err(StepError::stale(&id.to_string(), "an object of that name appeared since")),
@@ -241,7 +241,7 @@ fn appeared(id: &ObjectId, expect: &Expect) -> bool {
     match expect {
         Expect::Absent => true,
         Expect::New => !is_made_by_kubernetes(id),
-        Expect::Object { .. } | Expect::Revision(_) | Expect::Provider => false,
+        Expect::Object { .. } | Expect::Revision(_) | Expect::Provider | Expect::Queue { .. } => false,
     }
 }
 

@@ -173,7 +173,7 @@ impl<'a> HelmRunner<'a> {
                 &step.target.to_string(),
                 format!("it is at revision {revision}, and the plan saw {expected} (0: none)"),
             )),
-            Expect::Absent | Expect::New | Expect::Object { .. } | Expect::Provider => Ok(()),
+            Expect::Absent | Expect::New | Expect::Object { .. } | Expect::Provider | Expect::Queue { .. } => Ok(()),
         }
     }
 

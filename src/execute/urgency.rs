@@ -9,6 +9,7 @@ use crate::plan::{Plan, Step, StepId, Target, makes_pods};
 fn wait(step: &Step) -> u32 {
     match &step.target {
         Target::Cluster(_) | Target::NodePool(_) | Target::Release(_) => 100,
+        Target::Queue(_) => 1,
         Target::Object(id) if makes_pods(id) => 50,
         Target::Object(id) if id.gvk.kind == "CustomResourceDefinition" => 5,
         Target::Object(_) => 1,

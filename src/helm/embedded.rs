@@ -16,13 +16,22 @@ macro_rules! files {
 }
 
 /// Our charts. A test holds each list complete.
-const CHARTS: &[(&str, Files)] = &[(
-    "fake-gpu",
-    files!(
-        "fake-gpu": "Chart.yaml", "README.md", "templates/access.yaml", "templates/daemonsets.yaml", "values.schema.json",
-        "values.yaml",
+const CHARTS: &[(&str, Files)] = &[
+    (
+        "fake-gpu",
+        files!(
+            "fake-gpu": "Chart.yaml", "README.md", "templates/access.yaml", "templates/daemonsets.yaml", "values.schema.json",
+            "values.yaml",
+        ),
     ),
-)];
+    (
+        "launch-agent",
+        files!(
+            "launch-agent": "Chart.yaml", "README.md", "templates/_helpers.tpl", "templates/access.yaml",
+            "templates/agent.yaml", "values.schema.json", "values.yaml",
+        ),
+    ),
+];
 
 /// Unpacks a chart below `folder`, unless it is there already, whole and unchanged.
 ///

@@ -7,6 +7,7 @@ mod keep;
 mod lists;
 mod memory;
 mod observe;
+mod queues;
 mod secrets;
 mod shapes;
 mod state;
@@ -19,6 +20,7 @@ pub use lists::EarlyLists;
 pub use memory::{Memory, MemoryError, Remembered};
 pub use observe::{Observer, Reach, RenderedRelease, Sight};
 pub(crate) use observe::{left_by, origin, rules_for};
+pub use queues::{QueueFound, QueueState};
 pub use secrets::{SecretError, SecretValue, SecretValues};
 pub use state::{
     Birth, ClusterState, Extra, Found, Holder, Live, ObjectState, PlannedObject, ReleaseState, Verdict, World,

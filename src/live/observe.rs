@@ -175,6 +175,7 @@ impl Observer<'_> {
             objects,
             extras: Vec::new(),
             releases,
+            queues: BTreeMap::new(),
             namespaces: BTreeSet::new(),
             unseen: BTreeMap::new(),
         };
@@ -340,6 +341,7 @@ impl Observer<'_> {
             objects,
             extras,
             releases,
+            queues: BTreeMap::new(),
             namespaces: listed.namespaces.into_keys().collect(),
             unseen: listed.unseen,
         };

@@ -53,6 +53,11 @@ impl SecretValues {
         Self(values)
     }
 
+    /// One value; `None` where nobody asked for it.
+    pub fn get(&self, reference: &SecretReference) -> Option<&SecretValue> {
+        self.0.get(reference)
+    }
+
     /// Fills a Secret's manifest. Other objects are answered as they are; a reference without a value is left out.
     pub fn fill(&self, object: &DesiredObject) -> Value {
         let mut manifest = object.manifest.value().clone();

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use wbk_provider_api::{Observed, Why};
 
-use super::FieldChange;
+use super::{FieldChange, QueueState};
 use crate::{
     cluster::Owner,
     desired::DesiredObject,
@@ -26,6 +26,8 @@ pub struct Live {
     pub extras: Vec<Extra>,
     /// The desired releases, and those of ours that are not desired.
     pub releases: BTreeMap<ReleaseId, ReleaseState>,
+    /// Queues of W&B Launch: the desired ones, and those of ours that are not desired. Whoever asks W&B fills it.
+    pub queues: BTreeMap<String, QueueState>,
     /// Namespaces that exist.
     pub namespaces: BTreeSet<String>,
     /// What could not be looked at, with the reason; nothing is planned for it.

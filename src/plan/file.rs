@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Payload, Plan, Target};
 use crate::{
-    desired::{ConflictChoice, Desired, DesiredObject, Origin, Policy, Promises},
+    desired::{ConflictChoice, Desired, DesiredLaunch, DesiredObject, Origin, Policy, Promises},
     id::Digest,
 };
 
@@ -61,6 +61,7 @@ impl SavedPlan {
     pub fn as_desired(&self) -> Desired {
         let mut objects = Vec::new();
         let mut releases = Vec::new();
+        let mut service = None;
         for step in &self.plan.steps {
             match (&step.payload, &step.target) {
                 (Payload::Object(object), Target::Object(id)) if !object.manifest.is_null() => {
@@ -72,6 +73,7 @@ impl SavedPlan {
                     })
                 }
                 (Payload::Release(release), _) => releases.extend(release.desired.clone()),
+                (Payload::Queue(queue), _) => service = Some(queue.service.clone()),
                 (Payload::Object(_) | Payload::Provider(_), _) => {}
             }
         }
@@ -81,6 +83,8 @@ impl SavedPlan {
             objects,
             releases,
             gpus: BTreeMap::new(),
+            // For its key: what the steps write is in them.
+            launch: service.map(|service| DesiredLaunch { service, agents: Vec::new(), queues: Vec::new() }),
             promises: Promises::default(),
             policy: Policy { max_deletes: 0, protect: Vec::new(), ignore: Vec::new(), conflicts: ConflictChoice::Stop },
         }

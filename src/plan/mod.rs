@@ -13,7 +13,7 @@ pub(crate) use planner::is_data;
 pub(crate) use planner::is_made_by_kubernetes;
 pub use planner::{PlanOptions, destroy, plan};
 pub use step::{
-    Action, Advice, Expect, NotPlanned, ObjectStep, Payload, Phase, Plan, ReleaseAction, ReleaseStep, Step, StepId,
-    Target, WhyNot,
+    Action, Advice, Expect, NotPlanned, ObjectStep, Payload, Phase, Plan, QueueStep, ReleaseAction, ReleaseStep, Step,
+    StepId, Target, WhyNot,
 };
 pub use summary::Summary;

@@ -4,6 +4,7 @@
 mod conflicts;
 mod objects;
 mod provider;
+mod queues;
 mod releases;
 mod removal;
 
@@ -67,7 +68,9 @@ pub fn plan(desired: &Desired, live: &Live, operations: &[Operation], options: &
     let mut draft = Draft::new(desired, live, options);
     draft.provider(operations);
     draft.objects();
+    draft.queues();
     draft.releases();
+    draft.agents_after_queues();
     draft.extras();
     draft.unseen();
     draft.finish(false)
@@ -77,6 +80,7 @@ pub fn plan(desired: &Desired, live: &Live, operations: &[Operation], options: &
 pub fn destroy(desired: &Desired, live: &Live, operations: &[Operation], options: &PlanOptions) -> Plan {
     let mut draft = Draft::new(desired, live, options);
     draft.remove_everything();
+    draft.remove_queues();
     draft.provider_removal(operations);
     draft.unseen();
     draft.finish(true)

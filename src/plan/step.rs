@@ -8,7 +8,7 @@ use serde_json::Value;
 use wbk_provider_api::{Disruption, FieldDiff, Operation, Wanted};
 
 use crate::{
-    desired::{DesiredRelease, IgnoreRule, SecretSlot},
+    desired::{DesiredRelease, IgnoreRule, QueueContent, SecretSlot, WandbService},
     field::FieldPath,
     gpu::Broken,
     helm::Repair,
@@ -84,6 +84,21 @@ pub enum Target {
     Object(ObjectId),
     /// A Helm release.
     Release(ReleaseId),
+    /// A queue of W&B Launch.
+    Queue(String),
+}
+
+impl Target {
+    /// What sort of thing it is, for a count: `Deployment`, `helm release`.
+    pub fn sort(&self) -> &str {
+        match self {
+            Self::Cluster(_) => "cluster",
+            Self::NodePool(_) => "node pool",
+            Self::Object(id) => &id.gvk.kind,
+            Self::Release(_) => "helm release",
+            Self::Queue(_) => "launch queue",
+        }
+    }
 }
 
 impl std::fmt::Display for Target {
@@ -93,6 +108,7 @@ impl std::fmt::Display for Target {
             Self::NodePool(name) => write!(f, "node pool {name}"),
             Self::Object(id) => write!(f, "{id}"),
             Self::Release(id) => write!(f, "helm release {id}"),
+            Self::Queue(name) => write!(f, "launch queue {name}"),
         }
     }
 }
@@ -126,6 +142,13 @@ pub enum Expect {
     Revision(u32),
     /// The provider's own fingerprint, in its operation.
     Provider,
+    /// This queue, with this content.
+    Queue {
+        /// W&B's id of it.
+        id: String,
+        /// Digest of its content.
+        digest: String,
+    },
 }
 
 /// What a step carries out. Complete: apply derives nothing anew.
@@ -138,6 +161,18 @@ pub enum Payload {
     Object(Box<ObjectStep>),
     /// A release.
     Release(Box<ReleaseStep>),
+    /// A queue of W&B Launch.
+    Queue(Box<QueueStep>),
+}
+
+/// A queue's step.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct QueueStep {
+    /// Where it is written, and as whom. The key is a reference.
+    pub service: WandbService,
+    /// What it shall hold, marked; `None` when it goes.
+    pub content: Option<QueueContent>,
 }
 
 /// An object's step.

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use kube::Client;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OnceCell, OwnedSemaphorePermit, Semaphore};
 
 use super::cleanup::Litter;
 use super::heartbeat::Heartbeat;
@@ -16,6 +16,8 @@ use super::recent::Recent;
 use super::report::Landing;
 use crate::desired::Desired;
 use crate::holder::Holder;
+use crate::live::QueueFound;
+use crate::wandb::{Wandb, WandbError};
 
 /// Covers one request to the API server. An answer of a healthy server takes milliseconds, of one behind a slow
 /// tunnel a second or two; a server that is silent for this long is not going to answer this check.
@@ -146,6 +148,9 @@ impl VerifyOptions {
     }
 }
 
+/// The queues of an entity, or why they could not be read.
+type Queues = Result<BTreeMap<String, QueueFound>, WandbError>;
+
 /// What every check is given.
 #[derive(Clone)]
 pub struct CheckContext {
@@ -167,6 +172,8 @@ pub struct CheckContext {
     pub(super) heartbeat: Heartbeat,
     /// Lists that several checks read.
     pub(super) recent: Recent,
+    wandb: Option<Wandb>,
+    queues: Arc<OnceCell<Queues>>,
     landings: Arc<Mutex<Vec<Landing>>>,
     rooms: Arc<Mutex<BTreeMap<String, Arc<Semaphore>>>>,
 }
@@ -195,9 +202,24 @@ impl CheckContext {
             litter,
             heartbeat: Heartbeat::default(),
             recent: Recent::default(),
+            wandb: None,
+            queues: Arc::default(),
             landings: Arc::default(),
             rooms: Arc::default(),
         }
+    }
+
+    /// With a way to W&B.
+    #[must_use]
+    pub fn with_wandb(mut self, wandb: Wandb) -> Self {
+        self.wandb = Some(wandb);
+        self
+    }
+
+    /// What W&B has, asked once for all checks; `None` where no key was given.
+    pub(super) async fn launch_queues(&self) -> Option<&Queues> {
+        let wandb = self.wandb.as_ref()?;
+        Some(self.queues.get_or_init(|| wandb.queues()).await)
     }
 
     /// The current time.

@@ -69,6 +69,7 @@ pub fn desired(name: &str, objects: Vec<DesiredObject>) -> Desired {
         objects,
         releases: vec![],
         gpus: BTreeMap::new(),
+        launch: None,
         promises: Promises::default(),
         policy: policy(),
     }

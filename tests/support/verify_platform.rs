@@ -40,6 +40,7 @@ pub fn desired(space: &str) -> Desired {
         gpus: BTreeMap::new(),
         objects,
         releases: Vec::new(),
+        launch: None,
         promises: Promises {
             quotas: BTreeMap::from([(space.to_owned(), hard())]),
             job_namespaces: vec![space.to_owned()],

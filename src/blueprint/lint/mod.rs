@@ -6,6 +6,7 @@
 mod charts;
 mod cluster;
 mod gpu;
+mod launch;
 mod namespaces;
 
 use jiff::civil::Date;
@@ -27,6 +28,7 @@ pub(crate) fn rules(loaded: &Loaded, today: Date) -> Vec<Problem> {
     let mut report = Report { loaded, problems: Vec::new() };
     cluster::rules(&mut report);
     gpu::rules(&mut report);
+    launch::rules(&mut report);
     namespaces::rules(&mut report);
     charts::rules(&mut report);
     expired(&mut report, today);

@@ -3,27 +3,6 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::Free;
-use crate::desired::SecretReference;
-
-/// W&B Launch: agents and queues.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct Launch {
-    /// The W&B team or user.
-    pub entity: String,
-    /// The API key, by reference.
-    pub api_key: SecretReference,
-    /// Agents.
-    #[serde(default)]
-    #[schemars(extend("x-merge-by" = "name", "items" = {"type": "object", "x-free": true}))]
-    pub agents: Vec<Free>,
-    /// Queues.
-    #[serde(default)]
-    #[schemars(extend("x-merge-by" = "name", "items" = {"type": "object", "x-free": true}))]
-    pub queues: Vec<Free>,
-}
-
 /// Metrics, alerts and dashboards.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]

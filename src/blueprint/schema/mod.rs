@@ -8,6 +8,7 @@ mod access;
 mod cluster;
 mod gpu;
 mod later;
+mod launch;
 mod namespace;
 mod platform;
 
@@ -15,7 +16,8 @@ pub use access::{Binding, ClusterBinding, Role, Rule};
 pub(crate) use cluster::default_pods;
 pub use cluster::{ApiVersion, Cluster, Kind, Metadata, NodePool, ShapeSection, SizeSection};
 pub use gpu::{Gang, Gpu, GpuPlugin, Priority, Scheduling, Sharing, SharingStrategy};
-pub use later::{EksAuthentication, EksNetwork, EksSection, Launch, Monitoring};
+pub use later::{EksAuthentication, EksNetwork, EksSection, Monitoring};
+pub use launch::{Agent, AgentEnvironment, Builder, EnvironmentKind, Launch, Link, Queue, Variable, VariableKind};
 pub use namespace::{
     AccessMode, ComputeAmounts, Direction, Identity, Namespace, NetworkPolicy, NetworkPreset, NetworkRules, Peer,
     PodSecurity, PodSecurityLevel, PodSecurityLevels, Quota, SecretSection, Volume, VolumeMode,

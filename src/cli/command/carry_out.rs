@@ -12,9 +12,11 @@ use crate::{
         show::{Mood, Progress, paint, plan_human},
         situation::{Situation, memory_path},
     },
-    execute::{Event, Execution, HelmRunner, Holder, Journal, Limits, PlatformActuator, end_orphans, execute},
+    execute::{
+        Event, Execution, HelmRunner, Holder, Journal, Limits, PlatformActuator, WandbRunner, end_orphans, execute,
+    },
     id::Digest,
-    plan::{Action, Plan},
+    plan::{Action, Plan, Target},
 };
 
 impl Session<'_> {
@@ -85,6 +87,10 @@ impl Session<'_> {
         }
         if let Some(runner) = &runner {
             actuator = actuator.with_releases(runner);
+        }
+        let queues = WandbRunner::new(&situation.values);
+        if made.steps.iter().any(|step| matches!(step.target, Target::Queue(_))) {
+            actuator = actuator.with_queues(&queues);
         }
         if let Some(digest) = saved {
             actuator = actuator.once(digest);

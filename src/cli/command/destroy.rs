@@ -15,7 +15,7 @@ use crate::{
     },
     desired::Desired,
     live::ClusterState,
-    plan::{Action, Plan, PlanOptions, SavedPlan, Target, destroy},
+    plan::{Action, Plan, PlanOptions, SavedPlan, destroy},
 };
 
 impl Session<'_> {
@@ -150,13 +150,7 @@ impl Toll {
     fn of(plan: &Plan) -> Self {
         let mut toll = Self { count: 0, kinds: BTreeMap::new(), losses: Vec::new() };
         for step in plan.steps.iter().filter(|step| matches!(step.action, Action::Delete | Action::Replace)) {
-            let kind = match &step.target {
-                Target::Object(id) => id.gvk.kind.clone(),
-                Target::Release(_) => "helm release".to_owned(),
-                Target::NodePool(_) => "node pool".to_owned(),
-                Target::Cluster(_) => "cluster".to_owned(),
-            };
-            *toll.kinds.entry(kind).or_default() += 1;
+            *toll.kinds.entry(step.target.sort().to_owned()).or_default() += 1;
             toll.count += 1;
             if let Disruption::LosesData(what) = &step.disruption {
                 toll.losses.push(what.clone());

@@ -67,7 +67,7 @@ pub async fn doctor(context: &Session<'_>, blueprint: Option<&Path>) -> Result<E
                 Finding::bad("cluster", unreached.why.0, fix)
             }
         });
-        match secrets::resolve(desired.objects.iter(), context.environment, None).await {
+        match secrets::resolve(desired, context.environment, None).await {
             Ok(_) => findings.push(Finding::good("secrets", "every reference gives a value")),
             Err(errors) => {
                 findings.extend(

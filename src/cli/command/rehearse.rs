@@ -69,12 +69,16 @@ impl Session<'_> {
             stage.strike()?;
         }
         outcome?;
+        let mut open = unproven(&wanted, kubernetes.as_deref());
+        if desired.launch.is_some() {
+            open.push("W&B's side of Launch: its queues, the API key, and what an agent does".into());
+        }
         let passed = acts.iter().all(|act| act.passed);
         let report = RehearsalReport {
             format: 1,
             blueprint: desired.name.clone(),
             provider: desired.wanted.cluster.provider.to_string(),
-            unproven: unproven(&wanted, kubernetes.as_deref()),
+            unproven: open,
             kubernetes,
             faults: faults.iter().map(ToString::to_string).collect(),
             acts,

@@ -49,13 +49,17 @@ impl Session<'_> {
         let suite = suite(desired, checks)?;
         let nodes = if connection.access.simulated_nodes { Nodes::Simulated } else { Nodes::Real };
         let clock: verify::Clock = Arc::new(jiff::Timestamp::now);
-        let context = CheckContext::new(
+        let mut context = CheckContext::new(
             connection.cluster.client().clone(),
             Arc::new(desired.clone()),
             nodes,
             self.options(checks),
             clock,
         );
+        let reached = Some((&connection.cluster, &connection.discovery));
+        if let Some(wandb) = situation::wandb_of(desired, self.environment, reached).await {
+            context = context.with_wandb(wandb);
+        }
         let (sender, receiver) = watch::channel(false);
         let mut interrupts = stop_on_interrupt();
         let watcher = tokio::spawn(async move {

@@ -202,13 +202,7 @@ fn not_planned(text: &mut String, group: &[&NotPlanned], verbose: bool) {
 fn counted(plan: &Plan) -> String {
     let mut counts: std::collections::BTreeMap<String, usize> = std::collections::BTreeMap::new();
     for step in plan.steps.iter().filter(|step| step.action == Action::Create) {
-        let kind = match &step.target {
-            crate::plan::Target::Object(id) => id.gvk.kind.clone(),
-            crate::plan::Target::Release(_) => "helm release".to_owned(),
-            crate::plan::Target::NodePool(_) => "node pool".to_owned(),
-            crate::plan::Target::Cluster(_) => "cluster".to_owned(),
-        };
-        *counts.entry(kind).or_default() += 1;
+        *counts.entry(step.target.sort().to_owned()).or_default() += 1;
     }
     let mut text = String::new();
     for (kind, count) in counts {

@@ -130,7 +130,12 @@ fn manifests<'a>(question: &Question<'a>) -> Vec<Manifest<'a>> {
         let at = release.and_then(|release| release.origin.at.clone());
         objects.iter().map(move |(_, value)| Manifest { value, from: format!("helm release {id}"), at: at.clone() })
     });
-    own.chain(rendered).collect()
+    let queues = desired.launch.iter().flat_map(|launch| &launch.queues).map(|queue| Manifest {
+        value: &queue.job,
+        from: format!("launch queue {}", queue.name),
+        at: queue.origin.at.clone(),
+    });
+    own.chain(rendered).chain(queues).collect()
 }
 
 struct Prover<'w> {

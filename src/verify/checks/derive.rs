@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use super::{
-    advertiser, api_server, claims, custom_resources, gang, gpus, identity, labels, limits, metrics, namespaces, nodes,
-    pod_security, preemption, priorities, quota, rbac, releases, sample_job, scale, secrets, service_accounts, shapes,
-    smi, workloads,
+    advertiser, api_server, claims, custom_resources, gang, gpus, identity, labels, launch, limits, metrics,
+    namespaces, nodes, pod_security, preemption, priorities, quota, rbac, releases, sample_job, scale, secrets,
+    service_accounts, shapes, smi, workloads,
 };
 use crate::desired::Desired;
 use crate::verify::check::Check;
@@ -34,6 +34,7 @@ pub(in crate::verify) fn derive(desired: &Desired) -> Vec<Arc<dyn Check>> {
     custom_resources::derive(desired, &mut checks);
     releases::derive(desired, &mut checks);
     workloads::derive(desired, &mut checks);
+    launch::derive(desired, &mut checks);
     sample_job::derive(desired, &mut checks);
     gang::derive(desired, &mut checks);
     preemption::derive(desired, &mut checks);

@@ -30,6 +30,7 @@ pub(crate) fn desired(manifests: Vec<Value>) -> Desired {
         objects: manifests.into_iter().map(object).collect(),
         releases: Vec::new(),
         gpus: BTreeMap::new(),
+        launch: None,
         promises: Promises::default(),
         policy: Policy { max_deletes: 10, protect: vec![], ignore: vec![], conflicts: ConflictChoice::Mend },
     }

@@ -12,6 +12,7 @@ mod gang;
 mod gpus;
 mod identity;
 mod labels;
+mod launch;
 mod limits;
 mod metrics;
 mod namespaces;

@@ -185,7 +185,7 @@ async fn rules_of(cx: &CheckContext, binding: &DesiredObject) -> Result<Option<V
 
 /// Asks all questions, the answers in their order. An answer that the authorizer gave with an evaluation error counts
 /// only where it allows.
-async fn ask(cx: &CheckContext, pairs: &[(&Account, &Question)]) -> Result<Vec<bool>, Trouble> {
+pub(super) async fn ask(cx: &CheckContext, pairs: &[(&Account, &Question)]) -> Result<Vec<bool>, Trouble> {
     let api = cx.api();
     let asked: Vec<BoxFuture<'_, Result<bool, Trouble>>> = pairs
         .iter()

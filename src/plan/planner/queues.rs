@@ -1,0 +1,189 @@
+//! Queues of W&B Launch: made, mended, removed. They stand before the agents that serve them: an agent without its queue makes
+//! one of its own and ends.
+
+use std::collections::BTreeSet;
+
+use wbk_provider_api::Disruption;
+
+use super::{Draft, step_id};
+use crate::{
+    desired::{DesiredLaunch, DesiredQueue, WandbService},
+    live::{QueueFound, QueueState},
+    plan::{Action, Expect, Payload, Phase, QueueStep, Step, StepId, Target, WhyNot},
+};
+
+/// A few requests to an API that answers in tenths of a second, each tried three times.
+const QUEUE_DEADLINE: u64 = 120;
+
+impl Draft<'_> {
+    pub(super) fn queues(&mut self) {
+        let Some(launch) = &self.desired.launch else { return };
+        for queue in &launch.queues {
+            self.queue(launch, queue);
+        }
+        for (name, state) in &self.live.queues {
+            let QueueState::Present(found) = state else { continue };
+            if !launch.queues.iter().any(|queue| queue.name == *name) {
+                self.remove_queue(
+                    &launch.service,
+                    name,
+                    found,
+                    "it carries this blueprint's mark and is not in the blueprint",
+                );
+            }
+        }
+    }
+
+    /// Every queue of the blueprint goes, where it is named and empty.
+    pub(super) fn remove_queues(&mut self) {
+        let Some(launch) = &self.desired.launch else { return };
+        for (name, state) in &self.live.queues {
+            match state {
+                QueueState::Present(found) if found.is_of(&self.desired.name) => {
+                    self.remove_queue(&launch.service, name, found, "the platform goes");
+                }
+                QueueState::Present(_) | QueueState::Absent => {}
+                QueueState::Unknown(why) => {
+                    self.keep(WhyNot::Unseen, Target::Queue(name.clone()), why.0.clone(), None);
+                }
+            }
+        }
+    }
+
+    fn queue(&mut self, launch: &DesiredLaunch, queue: &DesiredQueue) {
+        let target = Target::Queue(queue.name.clone());
+        let what = target.to_string();
+        let adopts = self.options.adopt.contains(&what);
+        let (action, reason, expect, diff) = match self.live.queues.get(&queue.name) {
+            None => return self.keep(WhyNot::Unseen, target, "W&B was not asked", None),
+            Some(QueueState::Unknown(why)) => return self.keep(WhyNot::Unseen, target, why.0.clone(), None),
+            Some(QueueState::Absent) => {
+                (Action::Create, "W&B has no queue of this name".to_owned(), Expect::Absent, Vec::new())
+            }
+            Some(QueueState::Present(found)) => {
+                let diff: Vec<_> = found.differences(queue).iter().map(|change| change.told()).collect();
+                let expect = Expect::Queue { id: found.id.clone(), digest: found.content.digest() };
+                match found.content.platform() {
+                    Some(of) if of == self.desired.name => {
+                        if diff.is_empty() {
+                            self.unchanged += 1;
+                            return;
+                        }
+                        let why = if found.is_edited() {
+                            "somebody else changed it"
+                        } else {
+                            "the blueprint wants it otherwise"
+                        };
+                        (Action::Update, why.to_owned(), expect, diff)
+                    }
+                    Some(other) if !adopts => {
+                        let reason = format!("it is a queue of the blueprint {other}");
+                        let hint = format!("rename it here, or take it over: --adopt {what:?}");
+                        return self.skip(WhyNot::Blocked, &what, reason, Some(hint));
+                    }
+                    None if !adopts => {
+                        let reason = "somebody else made a queue of this name";
+                        let hint = format!("rename it here, or take it over: --adopt {what:?}");
+                        return self.skip(WhyNot::Blocked, &what, reason, Some(hint));
+                    }
+                    Some(_) | None => (Action::Adopt, "it was named to be taken over".to_owned(), expect, diff),
+                }
+            }
+        };
+        // A queue of a cluster that cannot be made would only gather items.
+        let (cluster, _) = self.foundations();
+        self.add(Step {
+            id: step_id(&target),
+            action,
+            reason,
+            needs: cluster.into_iter().collect(),
+            phase: Phase::Change,
+            expect,
+            disruption: Disruption::None,
+            diff,
+            holders: Vec::new(),
+            estimated: None,
+            at: queue.origin.at.clone(),
+            deadline_seconds: QUEUE_DEADLINE,
+            payload: Payload::Queue(Box::new(QueueStep {
+                service: launch.service.clone(),
+                content: Some(queue.content.clone().marked()),
+            })),
+            target,
+        });
+    }
+
+    /// What waits in it would be lost.
+    fn remove_queue(&mut self, service: &WandbService, name: &str, found: &QueueFound, reason: &str) {
+        let target = Target::Queue(name.to_owned());
+        let what = target.to_string();
+        if !self.options.may_delete(&what) {
+            let hint = format!("name it to let it go: --delete {what:?}");
+            return self.keep(
+                WhyNot::Protected,
+                target,
+                format!("{reason}, but what waits in it would go with it"),
+                Some(hint),
+            );
+        }
+        match found.items {
+            Some(0) => {}
+            Some(items) => {
+                let reason = format!("{reason}, but {items} of its items have not ended");
+                return self.keep(
+                    WhyNot::Protected,
+                    target,
+                    reason,
+                    Some("let them end, or remove them in W&B".into()),
+                );
+            }
+            None => return self.keep(WhyNot::Unseen, target, "its items could not be counted", None),
+        }
+        // Its agents first: one that finds its queue gone ends with an error.
+        let agents: BTreeSet<StepId> = self
+            .steps
+            .values()
+            .filter(|step| step.phase == Phase::Prune && matches!(step.target, Target::Release(_)))
+            .map(|step| step.id.clone())
+            .collect();
+        self.add(Step {
+            id: step_id(&target),
+            action: Action::Delete,
+            reason: reason.to_owned(),
+            needs: agents,
+            phase: Phase::Prune,
+            expect: Expect::Queue { id: found.id.clone(), digest: found.content.digest() },
+            disruption: Disruption::None,
+            diff: Vec::new(),
+            holders: Vec::new(),
+            estimated: None,
+            at: None,
+            deadline_seconds: QUEUE_DEADLINE,
+            payload: Payload::Queue(Box::new(QueueStep { service: service.clone(), content: None })),
+            target,
+        });
+    }
+
+    /// An agent waits for the queues that it serves, and is not made where one of them could not be seen.
+    pub(super) fn agents_after_queues(&mut self) {
+        let Some(launch) = &self.desired.launch else { return };
+        for agent in &launch.agents {
+            let target = Target::Release(agent.release.clone());
+            let id = step_id(&target);
+            let queues: Vec<Target> = agent.queues.iter().map(|queue| Target::Queue(queue.clone())).collect();
+            let missing = agent.queues.iter().find(|queue| {
+                !matches!(self.live.queues.get(*queue), Some(QueueState::Present(_)))
+                    && !self.steps.contains_key(&step_id(&Target::Queue((*queue).clone())))
+            });
+            let Some(step) = self.steps.get_mut(&id) else { continue };
+            step.needs.extend(queues.iter().map(step_id));
+            if step.action == Action::Create
+                && let Some(queue) = missing
+            {
+                self.steps.remove(&id);
+                let reason = format!("it would end at once: whether queue {queue} is there is not known");
+                self.keep(WhyNot::Blocked, target, reason, Some("apply again when W&B answers".into()));
+            }
+        }
+    }
+}

@@ -1,0 +1,13 @@
+//! W&B's API, as far as Launch needs it: queues are read, made, changed and removed, items pushed and followed.
+//!
+//! - [`client`]: one request, its retries, and what may go wrong;
+//! - [`queues`]: queues as values.
+//!
+//! The documents are those that the SDK sends (wandb 0.31.0, `core/api/graphql/*.graphql`, `wandb/apis/public/{api,jobs}.py`), since
+//! W&B publishes no schema.
+
+mod client;
+mod queues;
+
+pub use client::{Wandb, WandbError};
+pub use queues::{PROJECT, look};
