@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use kube::config::KubeConfigOptions;
 use wbk_provider_api::{Access, Progress};
+use wbk_provider_local::Settings;
 use wbk_provider_local::cluster::Clusters;
 
 use super::assets;
@@ -37,8 +38,26 @@ pub fn plane() -> Arc<Plane> {
 
 impl Plane {
     fn start() -> Self {
+        Self::start_with(|_| {})
+    }
+
+    /// One that nobody shares, whose API server keeps an audit log.
+    ///
+    /// # Panics
+    /// It cannot be had.
+    pub fn audited() -> Self {
+        Self::start_with(|settings| settings.audit = true)
+    }
+
+    /// The audit log of [`Self::audited`].
+    pub fn audit_log(&self) -> PathBuf {
+        self.clusters.audit_path(NAME).expect("it runs")
+    }
+
+    fn start_with(change: impl FnOnce(&mut Settings)) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let mut settings = assets::settings(folder.path().join("state"));
+        change(&mut settings);
         settings.simulator = vec![env!("CARGO_BIN_EXE_wbk-infra").into(), "local".into(), "simulate".into()];
         let plane = Self { clusters: Clusters::new(settings), folder: Some(folder) };
         let clusters = plane.clusters.clone();
