@@ -31,6 +31,7 @@ pub mod gpu;
 pub mod helm;
 mod holder;
 pub mod id;
+pub mod launch;
 pub mod live;
 mod parallel;
 pub mod plan;

@@ -212,3 +212,68 @@ fn a_queue_of_somebody_else_is_taken_over_only_by_name() {
     let adopted = bench.run(&["plan", "--adopt", "launch queue l4"]).expect(0);
     assert!(adopted.stdout.contains("adopt"), "{}", adopted.all());
 }
+
+#[test]
+fn what_goes_on_is_shown_and_something_is_pushed() {
+    let bench = Bench::new();
+    bench.run(&["apply", "--yes", "--no-verify"]).expect(0);
+    let launch = |words: &[&str]| {
+        let mut command = bench.home.command(&[&["launch"], words, &["-f", BLUEPRINT, "-f", &bench.overlay]].concat());
+        Home::finish(command.env("WANDB_API_KEY", bench.server.key()))
+    };
+    let pushed = launch(&["run", "l4", "--image", "me/train:1", "--set", "memory=8Gi", "--priority", "high"]).expect(0);
+    assert!(!pushed.stdout.trim().is_empty());
+    let refused = launch(&["run", "l4", "--image", "me/train:1", "--set", "memory=1Ti"]);
+    assert_eq!(refused.code, 1, "{}", refused.all());
+    let refused = launch(&["run", "l5", "--image", "x"]).expect(2);
+    assert!(refused.stderr.contains("there is a100, l4"), "{}", refused.all());
+    // A Job as an agent makes it, too large for the pool's nodes.
+    let job = json!({
+        "apiVersion": "batch/v1", "kind": "Job",
+        "metadata": {"name": "too-large", "namespace": "wandb-jobs", "labels": {"wbk-infra/launch-queue": "l4"}},
+        "spec": {"backoffLimit": 0, "template": {"spec": {
+            "restartPolicy": "Never",
+            "nodeSelector": {"wbk-infra/pool": "l4-spot"},
+            "tolerations": [{"operator": "Exists"}],
+            "containers": [{"name": "c", "image": "c", "resources": {
+                "requests": {"cpu": "1", "memory": "1Gi"}, "limits": {"nvidia.com/gpu": "2", "memory": "1Gi"}}}],
+        }}},
+    });
+    let file = bench.home.write("job.json", &job.to_string());
+    bench.home.kubectl("launch-local", &["apply", "-f", file.to_str().unwrap()]).expect(0);
+    let begun = std::time::Instant::now();
+    let board = loop {
+        let board = json(&launch(&["status", "-o", "json"]).expect(0));
+        let why = board["jobs"][0]["why"].as_str().unwrap_or_default();
+        if why.contains("Insufficient nvidia.com/gpu") || begun.elapsed().as_secs() > 60 {
+            break board;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(500));
+    };
+    let why = board["jobs"][0]["why"].as_str().unwrap();
+    assert!(why.contains("Insufficient nvidia.com/gpu"), "{board:#}");
+    assert_eq!((&board["jobs"][0]["state"], &board["jobs"][0]["gpus"]), (&json!("pending"), &json!(2)));
+    assert_eq!((&board["agents"][0]["up"], &board["agents"][0]["jobs"]), (&json!(true), &json!(1)));
+    assert_eq!((&board["queues"][1]["name"], &board["queues"][1]["waiting"]), (&json!("l4"), &json!(1)));
+    let shown = launch(&["status"]).expect(0).stdout;
+    assert!(shown.contains("1 waiting") && shown.contains("pending"), "{shown}");
+    let log = launch(&["logs", "main"]);
+    assert!(log.stderr.contains("simulated nodes run no programs"), "{}", log.all());
+
+    // Verification asks W&B, asks for rights, and tries a pod of each queue.
+    let checked = bench.run(&["verify", "-o", "json", "--only", "launch"]).expect(0);
+    let checks = json(&checked)["checks"].as_array().unwrap().clone();
+    let outcome = |id: &str| {
+        let check = checks.iter().find(|check| check["id"] == id).unwrap_or_else(|| panic!("no {id} in {checks:#?}"));
+        check["outcome"].as_str().map(str::to_owned).unwrap_or_else(|| check["outcome"]["outcome"].to_string())
+    };
+    for id in
+        ["launch.key", "launch.queue/a100", "launch.queue/l4", "launch.job/a100", "launch.job/l4", "launch.rights/main"]
+    {
+        assert!(outcome(id).contains("pass"), "{id}: {}", checked.all());
+    }
+    assert!(outcome("launch.canary/l4").contains("skipped"));
+    bench.server.be_unreachable();
+    let blind = json(&bench.run(&["verify", "-o", "json", "--only", "launch"]).expect(6));
+    assert!(blind["checks"].to_string().contains("cannot be asked"), "{blind:#}");
+}

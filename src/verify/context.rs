@@ -62,6 +62,8 @@ pub enum OptIn {
     Preemption,
     /// Making a pool without nodes grow, which costs what its nodes cost.
     ScaleUp,
+    /// An item pushed to each queue of W&B Launch, which runs as a Job.
+    Canary,
 }
 
 impl OptIn {
@@ -71,6 +73,7 @@ impl OptIn {
             Self::DebugPod => "debug-pod",
             Self::Preemption => "preemption",
             Self::ScaleUp => "scale-up",
+            Self::Canary => "canary",
         }
     }
 }
@@ -214,6 +217,11 @@ impl CheckContext {
     pub fn with_wandb(mut self, wandb: Wandb) -> Self {
         self.wandb = Some(wandb);
         self
+    }
+
+    /// The way to W&B, where a key was given.
+    pub(super) fn wandb(&self) -> Option<&Wandb> {
+        self.wandb.as_ref()
     }
 
     /// What W&B has, asked once for all checks; `None` where no key was given.

@@ -1,13 +1,15 @@
 //! W&B's API, as far as Launch needs it: queues are read, made, changed and removed, items pushed and followed.
 //!
 //! - [`client`]: one request, its retries, and what may go wrong;
-//! - [`queues`]: queues as values.
+//! - [`queues`]: queues as values; [`items`]: what is pushed to them.
 //!
 //! The documents are those that the SDK sends (wandb 0.31.0, `core/api/graphql/*.graphql`, `wandb/apis/public/{api,jobs}.py`), since
 //! W&B publishes no schema.
 
 mod client;
+mod items;
 mod queues;
 
 pub use client::{Wandb, WandbError};
+pub use items::{Item, ItemState, Push};
 pub use queues::{PROJECT, look};

@@ -11,18 +11,11 @@ use crate::live::{QueueFound, QueueState};
 
 /// The project in which W&B keeps every queue of an entity.
 pub const PROJECT: &str = "model-registry";
-/// Items that are counted; a queue with so many is not one to be removed.
-const COUNTED: u32 = 100;
 
 const QUEUES: &str = "query LaunchQueues($entity: String!, $project: String!) {
   entity(name: $entity) { id name }
   project(name: $project, entityName: $entity) {
     runQueues { id name defaultResourceConfigID prioritizationMode externalLinks }
-  }
-}";
-const ITEMS: &str = "query LaunchQueueItems($entity: String!, $project: String!, $queue: String!, $first: Int) {
-  project(name: $project, entityName: $entity) {
-    runQueue(name: $queue) { runQueueItems(first: $first) { edges { node { id state associatedRunId } } } }
   }
 }";
 const PROJECT_MADE: &str = "mutation LaunchProject($entity: String!, $project: String!) {
@@ -121,18 +114,6 @@ impl Wandb {
             format!("query LaunchQueueConfigs($entity: String!{declared}) {{ entity(name: $entity) {{ {fields} }} }}");
         let data = self.ask("read the queues", &document, variables).await?;
         Ok((0..queues.len()).map(|index| data["entity"][format!("c{index}")].clone()).collect())
-    }
-
-    /// Items of a queue that wait or run, as far as [`COUNTED`].
-    ///
-    /// # Errors
-    /// See [`Wandb::ask`].
-    pub async fn open_items(&self, queue: &str) -> Result<u64, WandbError> {
-        let variables = json!({"entity": self.entity, "project": PROJECT, "queue": queue, "first": COUNTED});
-        let data = self.ask("count the items of a queue", ITEMS, variables).await?;
-        let edges = data["project"]["runQueue"]["runQueueItems"]["edges"].as_array();
-        let open = |edge: &&Value| matches!(edge["node"]["state"].as_str(), Some("PENDING" | "LEASED"));
-        Ok(edges.into_iter().flatten().filter(open).count() as u64)
     }
 
     /// Makes a queue or changes it.

@@ -11,6 +11,7 @@ mod doctor;
 mod drift;
 mod explain;
 mod interrupt;
+mod launch;
 mod lint;
 mod local;
 mod plan;

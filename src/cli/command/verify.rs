@@ -93,6 +93,7 @@ impl Session<'_> {
             Allowed::DebugPod => OptIn::DebugPod,
             Allowed::Preemption => OptIn::Preemption,
             Allowed::ScaleUp => OptIn::ScaleUp,
+            Allowed::Canary => OptIn::Canary,
         });
         VerifyOptions {
             allow: allow.collect(),

@@ -1,6 +1,7 @@
 //! Text for people, pull requests and programs, made of values; printing is the caller's.
 
 mod apply_report;
+mod launch_human;
 mod plan_human;
 mod plan_json;
 mod plan_markdown;
@@ -9,6 +10,7 @@ mod rehearsal;
 mod style;
 
 pub use apply_report::ApplyReport;
+pub use launch_human::launch_human;
 pub use plan_human::plan_human;
 pub use plan_json::{PlanReport, plan_json};
 pub use plan_markdown::plan_markdown;

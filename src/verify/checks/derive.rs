@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{
-    advertiser, api_server, claims, custom_resources, gang, gpus, identity, labels, launch, limits, metrics,
+    advertiser, api_server, canary, claims, custom_resources, gang, gpus, identity, labels, launch, limits, metrics,
     namespaces, nodes, pod_security, preemption, priorities, quota, rbac, releases, sample_job, scale, secrets,
     service_accounts, shapes, smi, workloads,
 };
@@ -35,6 +35,7 @@ pub(in crate::verify) fn derive(desired: &Desired) -> Vec<Arc<dyn Check>> {
     releases::derive(desired, &mut checks);
     workloads::derive(desired, &mut checks);
     launch::derive(desired, &mut checks);
+    canary::derive(desired, &mut checks);
     sample_job::derive(desired, &mut checks);
     gang::derive(desired, &mut checks);
     preemption::derive(desired, &mut checks);

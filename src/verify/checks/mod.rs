@@ -3,6 +3,7 @@
 mod advertiser;
 mod advertisers;
 mod api_server;
+mod canary;
 mod claims;
 mod constraints;
 mod custom_resources;
