@@ -7,7 +7,7 @@ use std::time::Instant;
 use serde_json::{Value, json};
 use wbk_infra::blueprint::{DiskFiles, Ground, Source, load_on, read_manifests};
 use wbk_infra::desired::Desired;
-use wbk_infra::gpu::{self, Proof, Question, Standing};
+use wbk_infra::gpu::{self, LiveNode, LiveObject, LiveQuestion, Proof, Question, Standing};
 use wbk_infra::id::{ObjectId, ReleaseId};
 use wbk_provider_api::ProviderKind;
 
@@ -90,6 +90,24 @@ fn of_nodes_that_are_not_known_nothing_is_claimed() {
     assert_eq!(proof.unseen.len(), 1);
 }
 
+/// The proof on these nodes, none of which is of a pool, of these objects.
+fn prove_live(desired: &Desired, nodes: &[Value], objects: &[Value]) -> Proof {
+    let object = |value| LiveObject { value, of_platform: true, from: "the cluster".into(), at: None };
+    gpu::prove_live(&LiveQuestion {
+        desired,
+        nodes: nodes.iter().map(|value| LiveNode { value, pool: None }).collect(),
+        objects: objects.iter().map(object).collect(),
+        unseen: Vec::new(),
+        arch: "amd64",
+    })
+}
+
+/// Groups of live nodes; the others are pools without nodes.
+fn of_no_pool(proof: &Proof) -> Vec<&str> {
+    let pools = ["system", "a100", "l4-spot"];
+    proof.pools.iter().map(|pool| pool.name.as_str()).filter(|name| !pools.contains(name)).collect()
+}
+
 fn live_node(name: &str, gpus: u32, cordoned: bool) -> Value {
     json!({"metadata": {"name": name, "labels": {"kubernetes.io/hostname": name, "gpu": "yes"}},
         "spec": {"unschedulable": cordoned, "taints": [{"key": "nvidia.com/gpu", "value": "present", "effect": "NoSchedule"}]},
@@ -101,10 +119,11 @@ fn live_nodes_are_taken_as_they_are() {
     let job = json!({"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "train", "namespace": "jobs"},
         "spec": {"template": {"spec": {"tolerations": [{"key": "nvidia.com/gpu", "operator": "Exists"}],
             "containers": [{"resources": {"limits": {"nvidia.com/gpu": 2}}}]}}}});
-    let prove = |nodes: &[Value]| gpu::prove_live("live", nodes, std::slice::from_ref(&job));
+    let desired = desired(Path::new("blueprints/local.yaml"));
+    let prove = |nodes: &[Value]| prove_live(&desired, nodes, std::slice::from_ref(&job));
     assert!(prove(&[live_node("one", 2, false), live_node("two", 1, false)]).holds());
     let alike = prove(&[live_node("one", 2, false), live_node("two", 2, false)]);
-    assert_eq!(alike.pools.len(), 1, "nodes that are alike stand together");
+    assert_eq!(of_no_pool(&alike), ["one"], "nodes that are alike stand together");
     let small = prove(&[live_node("one", 1, false)]);
     assert!(small.broken[0].chain.last().unwrap().says.contains("asks for 2 nvidia.com/gpu"), "{:?}", small.broken);
     let cordoned = prove(&[live_node("one", 2, true)]);

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use tokio::sync::watch;
 use wbk_infra::desired::{Desired, DesiredObject, Origin};
 use wbk_infra::id::ObjectId;
-use wbk_infra::verify::{CheckContext, Nodes, OptIn, Outcome, Report, Suite, VerifyOptions, human};
+use wbk_infra::verify::{CheckContext, Nodes, OptIn, Outcome, Report, Suite, VerifyOptions, html, human};
 use wbk_provider_api::PoolSpec;
 use wbk_provider_local::simulator::NodeShape;
 
@@ -330,6 +330,126 @@ async fn every_fault_of_the_gpu_stack_and_the_namespace_ends_the_checks_with_its
         world.ends("webhook", options(), id, Ends::Fails, &words).await;
     }
     world.send("DELETE", &format!("{hooks}/{space}"), &Value::Null).await;
+}
+
+/// What no plan can see: the platform was right when it was applied, and somebody changed the cluster since.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_done_by_hand_breaks_the_closure_and_is_told_with_its_chain_and_fix() {
+    let world = World::new("closure").await;
+    let space = world.space.clone();
+    let dns = json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": space, "namespace": "kube-system"},
+        "spec": {"selector": {"matchLabels": {"k8s-app": space}}, "template": {"metadata": {"labels": {"k8s-app": space}},
+            "spec": {"nodeSelector": {"wbk-infra/pool": format!("{space}-cpu")}, "containers": [container()],
+                "tolerations": [{"key": "node-role.kubernetes.io/control-plane", "effect": "NoSchedule"}]}}}});
+    world.send("POST", &live::collection(&dns), &dns).await;
+    let closure = ["gpus.closure", "workloads.closure"];
+    let good = world.verify(options(), &closure).await;
+    assert_eq!(good.verdict().exit_code(), 0, "\n{}", human(&good));
+    assert!(html(&good).contains("What can run where"));
+
+    let gpu = json!({"key": "nvidia.com/gpu", "value": "present", "effect": "NoSchedule"});
+    let hand = json!({"key": "dedicated", "value": "others", "effect": "NoSchedule"});
+    let node = |pool: &str, at: u32| format!("/api/v1/nodes/{}", world.name(pool, at));
+    let taints = |all: Value| json!({"spec": {"taints": all}});
+
+    // On one of two nodes: the pods of checks run on the other, and only the proof sees it.
+    world.send("PATCH", &node("gpu", 1), &taints(json!([gpu, hand]))).await;
+    let words = ["does not tolerate the taint dedicated=others:NoSchedule", &world.name("gpu", 1)];
+    world.ends("taint by hand", options(), "gpus.closure/gpu", Ends::Fails, &words).await;
+    let report = world.verify(options(), &["gpus.closure/gpu", "jobs.sample/gpu"]).await;
+    let Outcome::Fail { hint, .. } = &report.entries[0].outcome else { panic!("{report:?}") };
+    let fix = format!("kubectl taint nodes {} dedicated:NoSchedule-", world.name("gpu", 1));
+    assert!(hint.as_ref().is_some_and(|hint| hint.starts_with(&fix)), "{hint:?}");
+    assert!(matches!(report.entries[1].outcome, Outcome::Pass { .. }), "{}", human(&report));
+    let page = html(&report);
+    assert!(page.contains("class=\"edge no\"") && page.contains("pool hurt"), "the picture is red where it breaks");
+    std::fs::write(concat!(env!("CARGO_TARGET_TMPDIR"), "/closure.html"), page).expect("a page to look at");
+    world.send("PATCH", &node("gpu", 1), &taints(json!([gpu]))).await;
+
+    // The node that CoreDNS and the platform's own Deployment are on.
+    world.send("PATCH", &node("cpu", 0), &taints(json!([hand]))).await;
+    let words =
+        [&format!("Deployment.apps kube-system/{space} can run on no node"), "taint dedicated=others:NoSchedule"];
+    world.ends("CoreDNS without a node", options(), "workloads.closure", Ends::Fails, &words).await;
+    world.send("PATCH", &node("cpu", 0), &taints(Value::Null)).await;
+
+    // A second advertiser that nobody knows by name.
+    let second = json!({"apiVersion": "apps/v1", "kind": "DaemonSet", "metadata": {"name": space, "namespace": "default"},
+        "spec": {"selector": {"matchLabels": {"app": space}}, "template": {"metadata": {"labels": {"app": space}}, "spec": {
+            "nodeSelector": {"wbk-infra/pool": format!("{space}-gpu")}, "tolerations": [{"operator": "Exists"}],
+            "volumes": [{"name": "kubelet", "hostPath": {"path": "/var/lib/kubelet/device-plugins"}}],
+            "containers": [{"name": "c", "image": "example.org/mystery:1", "args": ["--resource=nvidia.com/gpu"]}]}}}});
+    world.send("POST", &live::collection(&second), &second).await;
+    let both =
+        format!("DaemonSet.apps default/{space} and DaemonSet.apps {space}/plugin advertise nvidia.com/gpu on node");
+    world.ends("a second plugin", options(), "gpus.closure/gpu", Ends::Fails, &[&both]).await;
+    let path = format!("/api/v1/namespaces/default/pods?labelSelector=app%3D{space}");
+    world
+        .settles("the second plugin runs", async || {
+            let pods = world.send("GET", &path, &Value::Null).await;
+            let running = |pod: &&Value| pod["status"]["phase"] == "Running";
+            pods["items"].as_array().is_some_and(|pods| pods.iter().filter(running).count() == 2)
+        })
+        .await;
+    let words = ["2 advertise it", &format!("default/{space}-")];
+    world.ends("a second plugin", options(), "gpus.advertiser/gpu", Ends::Fails, &words).await;
+    let path = format!("/apis/apps/v1/namespaces/default/daemonsets/{space}");
+    world.send("DELETE", &path, &Value::Null).await;
+
+    world.quota("requests.nvidia.com/gpu", "0").await;
+    let words = ["allows 0 requests.nvidia.com/gpu, and one pod of a Job with 1 nvidia.com/gpu on pool gpu asks for 1"];
+    world.ends("quota by hand", options(), "gpus.closure/gpu", Ends::Fails, &words).await;
+    world.quota("requests.nvidia.com/gpu", "8").await;
+
+    let range = json!({"apiVersion": "v1", "kind": "LimitRange", "metadata": {"name": "gpus"},
+        "spec": {"limits": [{"type": "Container", "max": {"nvidia.com/gpu": "4"}}]}});
+    let ranges = format!("/api/v1/namespaces/{space}/limitranges");
+    world.send("POST", &ranges, &range).await;
+    world.ends("LimitRange", options(), "workloads.closure", Ends::Fails, &["has nvidia.com/gpu in it"]).await;
+    world.send("DELETE", &format!("{ranges}/gpus"), &Value::Null).await;
+
+    let crash = json!({"metadata": {"annotations": {"wbk-infra/simulate-failure": "CrashLoopBackOff"}}});
+    for pod in world.plugins().await {
+        world.send("PATCH", &format!("/api/v1/namespaces/{space}/pods/{pod}"), &crash).await;
+    }
+    world.settles("the GPUs are gone", async || world.gpus().await == [0, 0]).await;
+    let words = ["its kubelet has been told of none"];
+    world.ends("plugin crashes", options(), "gpus.closure/gpu", Ends::Fails, &words).await;
+    world.send("DELETE", &format!("/apis/apps/v1/namespaces/kube-system/deployments/{space}"), &Value::Null).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pool_that_may_be_empty_is_tried_while_it_has_room_and_never_made_to_grow() {
+    let world = World::new("spot").await;
+    let space = world.space.clone();
+    let ids = ["jobs.sample/spot", "gpus.smi/spot"];
+    let skipped = async |why: &str| {
+        for entry in world.verify(options(), &ids).await.entries {
+            assert!(matches!(&entry.outcome, Outcome::Skipped { reason } if reason.contains(why)), "{why}: {entry:?}");
+        }
+    };
+    skipped("pool spot has no nodes now (min 0)").await;
+
+    let spot = world.desired.wanted.pools["spot"].clone();
+    world.send("POST", "/api/v1/nodes", &world.node(&spot, 0)).await;
+    skipped("no nvidia.com/gpu is free on the nodes of pool spot").await;
+
+    let all = platform::manifests(&space);
+    let mut plugin = all.into_iter().find(|one| one["kind"] == "DaemonSet").expect("a device plugin");
+    plugin["metadata"]["name"] = json!("plugin-spot");
+    plugin["spec"]["template"]["spec"]["nodeSelector"]["wbk-infra/pool"] = json!(format!("{space}-spot"));
+    for labels in ["/spec/selector/matchLabels", "/spec/template/metadata/labels"] {
+        plugin.pointer_mut(labels).expect("labels")["app"] = json!("plugin-spot");
+    }
+    world.send("POST", &live::collection(&plugin), &plugin).await;
+    let node = format!("/api/v1/nodes/{}", world.name("spot", 0));
+    world
+        .settles("the GPU is there", async || {
+            world.send("GET", &node, &Value::Null).await["status"]["allocatable"]["nvidia.com/gpu"] == "1"
+        })
+        .await;
+    let report = world.verify(options(), &["jobs.sample/spot", "gpus.smi/spot", "gpus.closure/spot"]).await;
+    assert_eq!(report.summary().passed, 3, "{}", human(&report));
 }
 
 #[tokio::test(flavor = "multi_thread")]

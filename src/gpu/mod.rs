@@ -1,5 +1,5 @@
 //! Whether GPU Jobs will run, before any node is paid for: a model of the scheduler ([`scheduler`]), and what it says about a
-//! blueprint ([`prove`]) or about live nodes ([`prove_live`]).
+//! blueprint ([`prove`]) or about a live cluster ([`prove_live`]).
 //!
 //! Pure: the same blueprint and charts give the same proof. Not here: rendering charts, reading clusters, printing.
 
@@ -8,7 +8,8 @@ mod picture;
 pub mod scheduler;
 
 pub use closure::{
-    Broken, Can, Link, NodeLabel, NodeResource, Place, PoolProof, Proof, Question, Rule, Standing, Unseen,
-    WorkloadProof, human, one_broken, prove, prove_live, summary,
+    Broken, Can, Link, LiveNode, LiveObject, LiveQuestion, NodeLabel, NodeResource, Place, PoolProof, Proof, Question,
+    Rule, Standing, Unseen, WorkloadProof, human, mounts_device_plugins, named_gpus, one_broken, printed, prove,
+    prove_live, summary,
 };
 pub use picture::{html as picture_html, svg as picture_svg};

@@ -12,6 +12,7 @@ use tokio::sync::{OnceCell, OwnedSemaphorePermit, Semaphore};
 use super::cleanup::Litter;
 use super::heartbeat::Heartbeat;
 use super::placement::{self, Placement};
+use super::proven::LastProof;
 use super::recent::Recent;
 use super::report::Landing;
 use crate::desired::Desired;
@@ -175,6 +176,8 @@ pub struct CheckContext {
     pub(super) heartbeat: Heartbeat,
     /// Lists that several checks read.
     pub(super) recent: Recent,
+    /// The closure proof that several checks judge.
+    pub(super) proof: LastProof,
     wandb: Option<Wandb>,
     queues: Arc<OnceCell<Queues>>,
     landings: Arc<Mutex<Vec<Landing>>>,
@@ -205,6 +208,7 @@ impl CheckContext {
             litter,
             heartbeat: Heartbeat::default(),
             recent: Recent::default(),
+            proof: LastProof::default(),
             wandb: None,
             queues: Arc::default(),
             landings: Arc::default(),

@@ -16,6 +16,7 @@ mod marks;
 mod placement;
 mod probe;
 mod prospect;
+mod proven;
 mod recent;
 mod report;
 mod select;

@@ -17,6 +17,7 @@ use serde::Serialize;
 
 use super::check::{Check, CheckId, Outcome};
 use crate::desired::Origin;
+use crate::gpu::Proof;
 pub use sight::{Landing, NodeGpus, NodeSight, PoolSight};
 
 /// One check's result.
@@ -80,6 +81,9 @@ pub struct Report {
     pub pools: Vec<PoolSight>,
     /// Where pods of checks landed.
     pub landings: Vec<Landing>,
+    /// The closure proof on the live nodes, for the picture; a document of its own, which `explain gpu` prints of the paper.
+    #[serde(skip)]
+    pub proof: Option<Proof>,
     /// The checks, in the suite's order.
     #[serde(rename = "checks")]
     pub entries: Vec<Entry>,

@@ -129,6 +129,7 @@ impl Suite {
                 "could not remove {path}: {trouble}; it ends by its own deadline, and the next verification removes it"
             ));
         }
+        let proof = cx.proof.last().await.map(|proof| (*proof).clone());
         Report {
             blueprint: cx.desired.name.clone(),
             provider: cx.desired.wanted.cluster.provider.to_string(),
@@ -140,6 +141,7 @@ impl Suite {
             notes,
             pools,
             landings: cx.landings(),
+            proof,
             entries: results.into_iter().flatten().collect(),
         }
     }

@@ -74,7 +74,7 @@ impl Session<'_> {
         watcher.abort();
         for (format, file) in &checks.report {
             let text = match format {
-                ReportFormat::Html => verify::html(&report, None),
+                ReportFormat::Html => verify::html(&report),
                 ReportFormat::Json => serde_json::to_string_pretty(&verify::json(&report))?,
                 ReportFormat::Ctrf => serde_json::to_string_pretty(&verify::ctrf(&report))?,
                 ReportFormat::Junit => verify::junit(&report)?,
@@ -113,7 +113,7 @@ impl Session<'_> {
             Output::Markdown => out(&verify::markdown(report)),
             Output::Ctrf => out(&serde_json::to_string_pretty(&verify::ctrf(report))?),
             Output::Junit => out(&verify::junit(report)?),
-            Output::Html => out(&verify::html(report, None)),
+            Output::Html => out(&verify::html(report)),
             other @ Output::Sarif => return Err(unfit("verify", other)),
         }
         Ok(exit_of(report))

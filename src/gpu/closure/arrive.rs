@@ -168,10 +168,15 @@ impl<'a> World<'a> {
 
     /// What a DaemonSet's pod brings to its node; whether that is new.
     fn arrive(&mut self, group: usize, at: usize) -> bool {
-        if self.groups[group].is_live {
-            return false;
-        }
         let mut changed = false;
+        if self.groups[group].live.is_some() {
+            // Labels and amounts are what they are; who advertises is not written on a node.
+            let who = self.workloads[at].what.clone();
+            for role in self.workloads[at].roles.clone() {
+                changed |= self.note_advertiser(group, &role, &who);
+            }
+            return changed;
+        }
         for role in self.workloads[at].roles.clone() {
             let who = self.workloads[at].what.clone();
             match &role {
@@ -225,19 +230,31 @@ impl<'a> World<'a> {
     }
 
     fn advertise(&mut self, group: usize, role: &Role, who: &str) -> bool {
+        let changed = self.note_advertiser(group, role, who);
+        if changed {
+            for (resource, amount) in self.groups[group].gpus.iter().flat_map(|gpus| &gpus.resources) {
+                if self.groups[group].resource_from.contains_key(resource) {
+                    self.nodes[group].allocatable.set(resource, *amount);
+                }
+            }
+        }
+        changed
+    }
+
+    /// Remembers who advertises what on a group; whether that is new.
+    fn note_advertiser(&mut self, group: usize, role: &Role, who: &str) -> bool {
         if !self.would_advertise(group, role) {
             return false;
         }
         let gpus = self.groups[group].gpus.clone();
         let mut changed = false;
-        for (resource, amount) in gpus.iter().flat_map(|gpus| &gpus.resources) {
+        for resource in gpus.iter().flat_map(|gpus| gpus.resources.keys()) {
             if matches!(role, Role::Advertises(one) if one != resource) {
                 continue;
             }
             let from = self.groups[group].resource_from.entry(resource.clone()).or_default();
             if !from.iter().any(|one| one == who) {
                 from.push(who.to_owned());
-                self.nodes[group].allocatable.set(resource, *amount);
                 changed = true;
             }
         }
@@ -372,7 +389,7 @@ impl<'a> World<'a> {
     /// Whether all that a live node lacks is what this platform is about to bring.
     fn may_still_come(&self, group: usize, verdict: &Verdict<'_>) -> Option<String> {
         let Verdict::Refused(refusals) = verdict else { return None };
-        if !self.groups[group].is_live || !self.expects_more {
+        if self.groups[group].live.is_none() || !self.expects_more {
             return None;
         }
         let bringer = |refusal: &Refusal<'_>| -> Option<&str> {

@@ -3,6 +3,8 @@
 use super::super::scheduler::{
     CPU, LabelValue, Refusal, Requirement, Surroundings, Truth, Verdict, is_extended, show, taint_text,
 };
+use wbk_provider_api::Taint;
+
 use super::arrive::{NFD, World};
 use super::proof::Link;
 use super::role::Role;
@@ -56,13 +58,15 @@ impl World<'_> {
         match first {
             Refusal::Taint(taint) => {
                 chain.links.push(broken(format!("it does not tolerate the taint {} of {called}", taint_text(taint))));
-                chain.fix = format!(
-                    "give the pods of {} the toleration {{key: {}, operator: Exists, effect: {}}}{}",
-                    workload.what,
-                    taint.key,
-                    taint.effect.as_str(),
-                    self.in_its_values(at)
-                );
+                chain.fix = self.without_taint(group, taint).unwrap_or_else(|| {
+                    format!(
+                        "give the pods of {} the toleration {{key: {}, operator: Exists, effect: {}}}{}",
+                        workload.what,
+                        taint.key,
+                        taint.effect.as_str(),
+                        self.in_its_values(at)
+                    )
+                });
             }
             Refusal::Selector(key, value) => {
                 let requirement = Requirement::equals(key, value);
@@ -87,7 +91,7 @@ impl World<'_> {
             other => {
                 chain.links.push(broken(format!("on {called}: {}", other.detail())));
                 chain.fix = match other {
-                    Refusal::Unschedulable => format!("kubectl uncordon {}", called.trim_start_matches("node ")),
+                    Refusal::Unschedulable => format!("kubectl uncordon {}", self.names(group)),
                     Refusal::Claim(_) => {
                         "give the claim a storage class with a provisioner, or make a volume for it".into()
                     }
@@ -97,6 +101,30 @@ impl World<'_> {
             }
         }
         Some(chain)
+    }
+
+    /// The live nodes of a group, as kubectl takes them.
+    fn names(&self, group: usize) -> String {
+        self.groups[group].live.as_ref().map(|live| live.names.join(" ")).unwrap_or_default()
+    }
+
+    /// What to do about a taint that somebody put on live nodes; `None` where the pool says it, so that who cannot bear it is wrong.
+    fn without_taint(&self, group: usize, taint: &Taint) -> Option<String> {
+        let live = self.groups[group].live.as_ref()?;
+        let pool = live.pool.as_ref()?;
+        if live.declared.iter().any(|one| one.key == taint.key && one.effect == taint.effect) {
+            return None;
+        }
+        let (names, effect) = (self.names(group), taint.effect.as_str());
+        if self.groups[group].is_out(&self.nodes[group]) {
+            return Some(format!(
+                "kubectl describe node {names}: it takes no pods for now, and its conditions say why"
+            ));
+        }
+        Some(format!(
+            "kubectl taint nodes {names} {}:{effect}- takes it away; to keep it, say it under nodePools[{pool}].taints, so that everything bears it",
+            taint.key
+        ))
     }
 
     /// What a workload asks of its node, in a few words.
@@ -179,6 +207,13 @@ impl World<'_> {
                     chain.through.extend(inner.through);
                     return;
                 }
+                if landed && self.groups[group].live.is_some() {
+                    chain.links.push(holds(format!("{who} runs on {called}")));
+                    chain.through.push(*writer);
+                    chain.links.push(broken(format!("{called} has no label {requirement}{has}")));
+                    chain.fix = format!("see what the pods of {who} say, and who took the label away");
+                    return;
+                }
                 if landed && self.workloads[*writer].roles.contains(&Role::NfdWorker) {
                     chain.links.push(holds(format!("{who} runs on {called}")));
                     chain.through.push(*writer);
@@ -201,7 +236,7 @@ impl World<'_> {
         }
         chain.links.push(broken(format!("{called} has no label {requirement}{has}, and nobody will write it")));
         let group = &self.groups[group];
-        chain.fix = if group.is_live {
+        chain.fix = if group.live.is_some() {
             format!("label the node with {requirement}, or select by a label that it has")
         } else {
             format!(
@@ -265,7 +300,18 @@ impl World<'_> {
                 return;
             }
         }
+        let runs = advertisers.iter().find(|one| known.landed.contains(one)).map(|one| &self.workloads[*one].what);
+        if let Some(who) = runs.filter(|_| known.live.is_some()) {
+            chain.links.push(holds(format!("{who} can run on {called}")));
+            chain.links.push(broken(format!("{called} offers no {resource}: its kubelet has been told of none")));
+            chain.fix = format!("see what the pods of {who} say: kubectl get pods -A -o wide, then their logs");
+            return;
+        }
         chain.links.push(broken(format!("nobody advertises the {has} {resource} of {called}")));
+        if known.live.is_some() {
+            chain.fix = "apply the blueprint again: a device plugin that it installs is gone".into();
+            return;
+        }
         chain.fix = "let the blueprint install a device plugin: `gpu: {plugin: auto}`".into();
     }
 }

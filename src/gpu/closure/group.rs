@@ -2,14 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::Value;
 use wbk_provider_api::{
     Capacity, PoolSize, PoolSpec, ProviderKind, Shape, Taint, TaintEffect, Wanted, birth, node_taints,
 };
 
 use crate::desired::{Advertiser, PoolGpus};
 
-use super::super::scheduler::{Amounts, CPU, EPHEMERAL, LabelValue, Labels, MEMORY, MayHave, Node, PODS, text_map};
+use super::super::scheduler::{Amounts, CPU, EPHEMERAL, LabelValue, Labels, MEMORY, MayHave, Node, PODS};
 use super::workload::POOL_LABEL;
 
 /// A kind of node.
@@ -37,8 +36,36 @@ pub struct Group {
     pub landed: Vec<usize>,
     /// Why its disk is not known.
     pub disk_unknown: bool,
-    /// Whether it is there already: nothing more arrives.
-    pub is_live: bool,
+    /// The nodes that are there already, where it is made of such: nothing more arrives.
+    pub live: Option<LiveNodes>,
+}
+
+/// Live nodes that are alike.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct LiveNodes {
+    /// Their names.
+    pub names: Vec<String>,
+    /// The pool of the blueprint that they are of.
+    pub pool: Option<String>,
+    /// Taints that this pool says, or its cloud adds: any other somebody put there.
+    pub declared: Vec<Taint>,
+}
+
+impl Group {
+    /// Whether the nodes take no new pods for now: cordoned, not Ready, under pressure, on their way out. Checks of nodes say so;
+    /// a proof about such a node says nothing of the platform.
+    pub fn is_out(&self, node: &Node) -> bool {
+        // Kubernetes' own condition taints; a cloud's shutdown; the cluster autoscaler's and Karpenter's mark of a node that goes.
+        const OUT: [&str; 5] = [
+            "node.kubernetes.io/",
+            "node.cloudprovider.kubernetes.io/",
+            "ToBeDeletedByClusterAutoscaler",
+            "DeletionCandidateOfClusterAutoscaler",
+            "karpenter.sh/disrupt",
+        ];
+        self.live.is_some()
+            && (node.unschedulable || node.taints.iter().any(|taint| OUT.iter().any(|out| taint.key.starts_with(out))))
+    }
 }
 
 /// The GPUs of a kind of node.
@@ -75,7 +102,9 @@ fn of_pool(wanted: &Wanted, pool: &PoolSpec, known: Option<&PoolGpus>, arch: &st
     for (key, value) in &born.labels {
         labels.set(key.clone(), LabelValue::Is(value.clone()));
     }
-    labels.set(POOL_LABEL, LabelValue::Is(pool.name.clone()));
+    if !pool.labels.contains_key(POOL_LABEL) {
+        labels.set(POOL_LABEL, LabelValue::Is(pool.name.clone()));
+    }
     labels.set("kubernetes.io/hostname", LabelValue::Open(Vec::new()));
     match provider {
         ProviderKind::Local | ProviderKind::Kind => {
@@ -104,28 +133,13 @@ fn of_pool(wanted: &Wanted, pool: &PoolSpec, known: Option<&PoolGpus>, arch: &st
     let mut allocatable = shape(&pool.shape);
     let disk_unknown = provider != ProviderKind::Local;
     allocatable.set(EPHEMERAL, if disk_unknown { i64::MAX } else { LOCAL_DISK });
-    let gpus = pool.shape.gpu.as_ref().map(|gpu| Gpus {
-        vendor: gpu.resource.split_inclusive('/').next().unwrap_or_default().to_owned(),
-        pci: gpu.pci_vendor.clone(),
-        model: pool.accelerator.as_ref().map(|accelerator| accelerator.model.clone()),
-        resources: match known.filter(|known| !known.allocatable.is_empty()) {
-            // Sharing and partitions counted.
-            Some(known) => {
-                let amounts = known.allocatable.iter();
-                amounts.map(|(name, count)| (name.clone(), i64::try_from(*count).unwrap_or(i64::MAX))).collect()
-            }
-            None => BTreeMap::from([(gpu.resource.clone(), i64::from(gpu.count))]),
-        },
-    });
-    let platform = known.and_then(|known| match &known.advertiser {
-        Advertiser::Platform { why } => Some(why.clone()),
-        _ => None,
-    });
+    let gpus = gpus_of(pool, known);
+    let platform = known.and_then(platform_of);
     let mut resource_from = BTreeMap::new();
     if let Some(why) = &platform {
         for (resource, amount) in gpus.iter().flat_map(|gpus| &gpus.resources) {
             allocatable.set(resource, *amount);
-            resource_from.insert(resource.clone(), vec![format!("the platform ({why})")]);
+            resource_from.insert(resource.clone(), vec![the_platform(why)]);
         }
     }
     let node = Node { name: None, labels, taints, unschedulable: false, allocatable, pods: Vec::new() };
@@ -137,7 +151,7 @@ fn of_pool(wanted: &Wanted, pool: &PoolSpec, known: Option<&PoolGpus>, arch: &st
         name: pool.name.clone(),
         called: format!("pool {}", pool.name),
         size: pool.size,
-        grows: !matches!(provider, ProviderKind::Local | ProviderKind::Kind),
+        grows: grows(provider),
         gpus,
         template,
         label_from: BTreeMap::new(),
@@ -145,9 +159,44 @@ fn of_pool(wanted: &Wanted, pool: &PoolSpec, known: Option<&PoolGpus>, arch: &st
         platform,
         landed: Vec::new(),
         disk_unknown,
-        is_live: false,
+        live: None,
     };
     (group, node)
+}
+
+/// The GPUs of one node of a pool, sharing and partitions counted.
+pub(super) fn gpus_of(pool: &PoolSpec, known: Option<&PoolGpus>) -> Option<Gpus> {
+    let gpu = pool.shape.gpu.as_ref()?;
+    Some(Gpus {
+        vendor: gpu.resource.split_inclusive('/').next().unwrap_or_default().to_owned(),
+        pci: gpu.pci_vendor.clone(),
+        model: pool.accelerator.as_ref().map(|accelerator| accelerator.model.clone()),
+        resources: match known.filter(|known| !known.allocatable.is_empty()) {
+            Some(known) => {
+                let amounts = known.allocatable.iter();
+                amounts.map(|(name, count)| (name.clone(), i64::try_from(*count).unwrap_or(i64::MAX))).collect()
+            }
+            None => BTreeMap::from([(gpu.resource.clone(), i64::from(gpu.count))]),
+        },
+    })
+}
+
+/// Why the platform itself advertises a pool's GPUs, where it does.
+pub(super) fn platform_of(known: &PoolGpus) -> Option<String> {
+    match &known.advertiser {
+        Advertiser::Platform { why } => Some(why.clone()),
+        _ => None,
+    }
+}
+
+/// How the platform is called among the advertisers of a resource.
+pub(super) fn the_platform(why: &str) -> String {
+    format!("the platform ({why})")
+}
+
+/// Whether something adds nodes to a pool when pods wait.
+pub(super) fn grows(provider: ProviderKind) -> bool {
+    !matches!(provider, ProviderKind::Local | ProviderKind::Kind)
 }
 
 /// What a node of the local provider says of its disk.
@@ -180,60 +229,4 @@ fn control_plane(wanted: &Wanted, arch: &str) -> (Group, Node) {
     group.called = "the control plane's node".into();
     node.allocatable.set(PODS, CONTROL_PLANE_PODS);
     (group, node)
-}
-
-/// Live nodes, those alike together.
-pub fn of_live(nodes: &[Value]) -> Vec<(Group, Node)> {
-    const OWN: [&str; 1] = ["kubernetes.io/hostname"];
-    let mut found: BTreeMap<String, (Group, Node)> = BTreeMap::new();
-    for value in nodes {
-        let name = value["metadata"]["name"].as_str().unwrap_or_default().to_owned();
-        let mut all_labels = text_map(&value["metadata"]["labels"]);
-        for key in OWN {
-            all_labels.remove(key);
-        }
-        let likeness = serde_json::json!([
-            all_labels,
-            value["spec"]["taints"],
-            value["spec"]["unschedulable"],
-            value["status"]["allocatable"]
-        ])
-        .to_string();
-        if let Some((group, _)) = found.get_mut(&likeness) {
-            group.size.min += 1;
-            group.size.max += 1;
-            continue;
-        }
-        let mut node = Node::of(value);
-        node.labels.set("kubernetes.io/hostname", LabelValue::Open(Vec::new()));
-        node.name = None;
-        let advertised: Vec<String> = node
-            .allocatable
-            .iter()
-            .map(|(resource, _)| resource.to_owned())
-            .filter(|name| name.contains('/'))
-            .collect();
-        let pool = all_labels.get(POOL_LABEL);
-        let group = Group {
-            name: pool.map_or_else(|| name.clone(), |pool| format!("{pool} ({name})")),
-            called: format!("node {name}"),
-            size: PoolSize { min: 1, max: 1 },
-            grows: false,
-            gpus: None,
-            template: node.clone(),
-            label_from: BTreeMap::new(),
-            resource_from: advertised
-                .into_iter()
-                .map(|resource| (resource, vec!["the live node".to_owned()]))
-                .collect(),
-            platform: None,
-            landed: Vec::new(),
-            disk_unknown: false,
-            is_live: true,
-        };
-        found.insert(likeness, (group, node));
-    }
-    let mut all: Vec<(Group, Node)> = found.into_values().collect();
-    all.sort_by(|(one, _), (other, _)| one.name.cmp(&other.name));
-    all
 }

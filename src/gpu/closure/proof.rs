@@ -34,6 +34,9 @@ impl Proof {
 pub struct PoolProof {
     /// The pool, or the node that stands for those like it.
     pub name: String,
+    /// The blueprint's pool that live nodes are of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pool: Option<String>,
     /// The fewest nodes.
     pub min: u32,
     /// The most nodes.
@@ -102,6 +105,9 @@ pub struct WorkloadProof {
     pub from: String,
     /// Where in the blueprint: `file:line:column`.
     pub at: Option<String>,
+    /// The pool that it is tried on: verification's own Job.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sample_of: Option<String>,
     /// What is proven.
     pub standing: Standing,
     /// Where it can run, and where not where that matters.

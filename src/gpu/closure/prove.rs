@@ -10,7 +10,8 @@ use super::super::scheduler::{
     taint_text, verdict,
 };
 use super::arrive::World;
-use super::group::{of_live, of_pools};
+use super::group::{Group, of_pools};
+use super::live::{LiveNode, asked, of_live};
 use super::proof::{
     Broken, Can, Link, NodeLabel, NodeResource, Place, PoolProof, Proof, Rule, Standing, Unseen, WorkloadProof,
 };
@@ -46,20 +47,23 @@ pub fn prove(question: &Question<'_>) -> Proof {
         .iter()
         .map(|(id, why)| Unseen { what: format!("helm release {id}"), why: why.clone() })
         .collect();
+    let manifests = manifests(question);
+    let context = Context::of(&manifests, existing || !question.unrendered.is_empty());
+    let mut all = workloads(&manifests, &context);
+    all.extend(system_workloads(desired.wanted.cluster.provider).iter().map(of_system));
     let groups = match (existing, question.live_nodes) {
         (false, _) => of_pools(&desired.wanted, &desired.gpus, question.arch),
-        (true, Some(nodes)) => of_live(nodes),
+        (true, Some(nodes)) => {
+            let nodes: Vec<LiveNode<'_>> = nodes.iter().map(|value| LiveNode { value, pool: None }).collect();
+            of_live(&nodes, desired, &asked(&all, &context))
+        }
         (true, None) => {
             let why = "the nodes of an existing cluster are known only where it can be reached".to_owned();
             unseen.push(Unseen { what: "the cluster's nodes".into(), why });
             Vec::new()
         }
     };
-    let manifests = manifests(question);
-    let context = Context::of(&manifests, existing || !question.unrendered.is_empty());
-    let mut all = workloads(&manifests, &context);
-    all.extend(system_workloads(desired.wanted.cluster.provider).iter().map(of_system));
-    let advertised = |resource: &str, group: &super::group::Group| {
+    let advertised = |resource: &str, group: &Group| {
         group.platform.is_some()
             || all
                 .iter()
@@ -79,17 +83,6 @@ pub fn prove(question: &Question<'_>) -> Proof {
     let mut world = World::new(groups, all, context, &manifests);
     world.expects_more = existing;
     Prover { world: &world, platform: &desired.name, unseen }.prove()
-}
-
-/// Proves workloads on live nodes: every node as it is, with its labels, taints and allocatable. `workloads` are manifests of
-/// anything, as the cluster has them; what makes no pods is read for what it says about those that do.
-pub fn prove_live(platform: &str, nodes: &[Value], workloads_there: &[Value]) -> Proof {
-    let manifests: Vec<Manifest<'_>> =
-        workloads_there.iter().map(|value| Manifest { value, from: "the cluster".into(), at: None }).collect();
-    let context = Context::of(&manifests, true);
-    let all = workloads(&manifests, &context);
-    let world = World::new(of_live(nodes), all, context, &manifests);
-    Prover { world: &world, platform, unseen: Vec::new() }.prove()
 }
 
 /// Kinds that make pods, or that say something about them.
@@ -124,11 +117,17 @@ fn manifests<'a>(question: &Question<'a>) -> Vec<Manifest<'a>> {
         value: &object.manifest,
         from: object.origin.path.clone(),
         at: object.origin.at.clone(),
+        judged: true,
     });
     let rendered = question.releases.iter().flat_map(|(id, objects)| {
         let release = desired.releases.iter().find(|release| release.id == **id);
         let at = release.and_then(|release| release.origin.at.clone());
-        objects.iter().map(move |(_, value)| Manifest { value, from: format!("helm release {id}"), at: at.clone() })
+        objects.iter().map(move |(_, value)| Manifest {
+            value,
+            from: format!("helm release {id}"),
+            at: at.clone(),
+            judged: true,
+        })
     });
     let queues = desired.launch.iter().flat_map(|launch| &launch.queues).map(|queue| Manifest {
         value: &queue.job,
@@ -138,14 +137,14 @@ fn manifests<'a>(question: &Question<'a>) -> Vec<Manifest<'a>> {
     own.chain(rendered).chain(queues).collect()
 }
 
-struct Prover<'w> {
-    world: &'w World<'w>,
-    platform: &'w str,
-    unseen: Vec<Unseen>,
+pub(super) struct Prover<'w> {
+    pub(super) world: &'w World<'w>,
+    pub(super) platform: &'w str,
+    pub(super) unseen: Vec<Unseen>,
 }
 
 impl Prover<'_> {
-    fn prove(self) -> Proof {
+    pub(super) fn prove(self) -> Proof {
         let around = self.world.around();
         let mut broken = Vec::new();
         let mut proofs = Vec::new();
@@ -193,7 +192,9 @@ impl Prover<'_> {
         let fitting: Vec<usize> = (0..verdicts.len()).filter(|group| verdicts[*group].fits()).collect();
         let doubtful = verdicts.is_empty() || verdicts.iter().any(|verdict| matches!(verdict, Verdict::Unknown(_)));
         let before = broken.len();
-        self.refused_by_admission(at, broken);
+        if workload.judged {
+            self.refused_by_admission(at, broken);
+        }
         let standing = if broken.len() > before {
             Standing::Broken
         } else if !fitting.is_empty() {
@@ -220,6 +221,7 @@ impl Prover<'_> {
             what: workload.what.clone(),
             from: workload.from.clone(),
             at: workload.at.clone(),
+            sample_of: workload.sample_of.clone(),
             standing,
             places,
         }
@@ -258,7 +260,8 @@ impl Prover<'_> {
         }
         for (resource, wanted) in pod.requests.iter().filter(|(resource, wanted)| *wanted > 0 && is_extended(resource))
         {
-            let who = known.resource_from.get(resource).map(|who| who.join(" and ")).unwrap_or_default();
+            let who =
+                known.resource_from.get(resource).map_or_else(|| "the live node".to_owned(), |who| who.join(" and "));
             because.push(format!("{wanted} of {} {resource}, advertised by {who}", node.allocatable.get(resource)));
         }
         if let Some(seconds) = stays_for(&node.taints, &pod.tolerations, Default::default()) {
@@ -432,7 +435,7 @@ impl Prover<'_> {
         };
         let group = (0..verdicts.len()).min_by_key(|group| near(*group))?;
         let mut chain = self.world.chain(at, group, around)?;
-        let live = self.world.groups[group].is_live;
+        let live = self.world.groups[group].live.is_some();
         let tainted = verdicts.iter().all(|verdict| match verdict {
             Verdict::Refused(refusals) => matches!(refusals.first(), Some(Refusal::Taint(_))),
             Verdict::Fits | Verdict::Unknown(_) => false,
@@ -445,7 +448,7 @@ impl Prover<'_> {
                 workload.what
             );
         }
-        if live {
+        if live && self.world.expects_more {
             chain.fix.push_str("; where an autoscaler adds nodes of another kind, go on with --allow-unschedulable");
         }
         Some(Broken {
@@ -504,7 +507,30 @@ impl Prover<'_> {
                 broken.push(one);
             }
         }
-        self.components(group, gpus, around, broken);
+        // A node that takes no pods for now breaks everything and proves nothing.
+        if !known.is_out(&self.world.nodes[group]) {
+            self.components(group, gpus, around, broken);
+            self.sample_on(group, around, broken);
+        }
+    }
+
+    /// A Job with a GPU has to fit each live node of its pool, not only one of them.
+    fn sample_on(&self, group: usize, around: &Surroundings<'_>, broken: &mut Vec<Broken>) {
+        let known = &self.world.groups[group];
+        let Some(pool) = known.live.as_ref().and_then(|live| live.pool.as_deref()) else { return };
+        let is_of_pool = |workload: &Workload| workload.sample_of.as_deref() == Some(pool);
+        let Some(at) = self.world.workloads.iter().position(is_of_pool) else { return };
+        let Some(chain) = self.world.chain(at, group, around) else { return };
+        let through: Vec<String> = chain.through.iter().map(|at| self.world.workloads[*at].what.clone()).collect();
+        broken.push(Broken {
+            rule: Rule::NoPool,
+            what: format!("{} cannot run on {}", self.world.workloads[at].what, known.called),
+            at: chain.at,
+            chain: chain.links,
+            fix: chain.fix,
+            pool: Some(known.name.clone()),
+            workloads: through,
+        });
     }
 
     /// DaemonSets that a GPU pool needs and that do not land there.
@@ -513,7 +539,8 @@ impl Prover<'_> {
         let advertised = gpus.resources.keys().all(|resource| known.resource_from.contains_key(resource));
         for at in 0..self.world.workloads.len() {
             let workload = &self.world.workloads[at];
-            let needed = workload.kind == Kind::DaemonSet
+            let needed = workload.judged
+                && workload.kind == Kind::DaemonSet
                 && !known.landed.contains(&at)
                 && workload.roles.iter().any(|role| {
                     role.is_of_gpus()
@@ -546,7 +573,14 @@ impl Prover<'_> {
     fn is_kept_away(&self, at: usize, group: usize, around: &Surroundings<'_>) -> bool {
         let Verdict::Refused(refusals) = self.world.judge(at, group, around) else { return true };
         let by_labels = refusals.iter().any(|one| matches!(one, Refusal::Selector(..) | Refusal::Affinity));
-        let elsewhere = self.world.groups.iter().any(|group| group.landed.contains(&at));
+        let pool = |known: &Group| known.live.as_ref().and_then(|live| live.pool.clone());
+        let here = pool(&self.world.groups[group]);
+        let lands = |known: &&Group| known.landed.contains(&at);
+        let elsewhere = self.world.groups.iter().any(|group| lands(&group));
+        // On some nodes of one pool and not on others is no purpose.
+        if here.is_some() && self.world.groups.iter().filter(lands).any(|other| pool(other) == here) {
+            return false;
+        }
         let missing: Vec<String> = {
             let pod = &self.world.pods[at];
             let selected = pod.node_selector.iter().map(|(key, _)| key.clone());
@@ -620,9 +654,13 @@ impl Prover<'_> {
         );
         PoolProof {
             name: known.name.clone(),
+            pool: known.live.as_ref().and_then(|live| live.pool.clone()),
             min: known.size.min,
             max: known.size.max,
-            accelerator: known.gpus.as_ref().map(|gpus| gpus.model.clone().unwrap_or_else(|| gpus.vendor.clone())),
+            accelerator: known
+                .gpus
+                .as_ref()
+                .map(|gpus| gpus.model.clone().unwrap_or_else(|| gpus.vendor.trim_end_matches('/').to_owned())),
             taints: node.taints.iter().map(taint_text).collect(),
             labels: labels.collect(),
             resources: resources.collect(),

@@ -1,5 +1,5 @@
-//! What a workload does for nodes, recognised from what is rendered: images, commands, arguments and our own annotations. What is
-//! not recognised does nothing.
+//! What a workload does for nodes, recognised from what is rendered: images, commands, arguments and our own annotations; of what is
+//! not known by name, a GPU resource that it is told to advertise in the kubelet's directory. What is not recognised does nothing.
 //!
 //! Sources: the charts of nvidia-device-plugin 0.20.0, gpu-operator v26.7.0, node-feature-discovery 0.19.0, amd-gpu 0.21.0 and
 //! intel-device-plugins 0.36.0.
@@ -7,6 +7,7 @@
 use serde_json::Value;
 
 use super::super::scheduler::text_map;
+use super::directory::named_gpus;
 
 /// Says which component of a real platform a pod stands in for; simulated nodes read it.
 const SIMULATES: &str = "wbk-infra/simulates";
@@ -85,6 +86,9 @@ pub fn roles(template: &Value, of_workload: &Value) -> Vec<Role> {
         for role in containers.filter_map(of_container) {
             add(&mut roles, role);
         }
+    }
+    if roles.is_empty() {
+        named_gpus(template).into_iter().for_each(|resource| add(&mut roles, Role::Advertises(resource)));
     }
     roles
 }

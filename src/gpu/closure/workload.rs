@@ -42,6 +42,8 @@ pub struct Workload {
     pub lacks_priority: Option<String>,
     /// The pool that it is a sample for.
     pub sample_of: Option<String>,
+    /// Whether it is of the platform; of what others run only its room and its roles count.
+    pub judged: bool,
 }
 
 /// A manifest with where it comes from.
@@ -53,6 +55,8 @@ pub struct Manifest<'a> {
     pub from: String,
     /// Where in the blueprint: `file:line:column`.
     pub at: Option<String>,
+    /// Whether it is of the platform.
+    pub judged: bool,
 }
 
 /// What all manifests together say about any pod.
@@ -211,6 +215,7 @@ pub fn workloads(manifests: &[Manifest<'_>], context: &Context) -> Vec<Workload>
             continue;
         }
         let space = namespace(value);
+        let what = printed(value);
         let (mut pod, lacks_priority) = context.pod(template, &space);
         if value["kind"] == "StatefulSet" {
             // Its own claims are made with it, from a template.
@@ -227,7 +232,7 @@ pub fn workloads(manifests: &[Manifest<'_>], context: &Context) -> Vec<Workload>
             pod.tolerations.extend(daemon_tolerations());
         }
         all.push(Workload {
-            what: printed(value, &space),
+            what,
             from: manifest.from.clone(),
             at: manifest.at.clone(),
             kind,
@@ -236,6 +241,7 @@ pub fn workloads(manifests: &[Manifest<'_>], context: &Context) -> Vec<Workload>
             roles: roles(template, &value["metadata"]["annotations"]),
             lacks_priority,
             sample_of: None,
+            judged: manifest.judged,
         });
     }
     all
@@ -245,7 +251,9 @@ fn api_group(value: &Value) -> &str {
     value["apiVersion"].as_str().and_then(|api| api.split_once('/')).map_or("", |(group, _)| group)
 }
 
-fn printed(value: &Value, namespace: &str) -> String {
+/// A workload as the proof calls it: `Deployment.apps team/tools`.
+pub fn printed(value: &Value) -> String {
+    let namespace = namespace(value);
     let text = |pointer: &str| value.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
     let group = api_group(value);
     let dot = if group.is_empty() { "" } else { "." };
@@ -295,6 +303,7 @@ fn operator(manifest: &Manifest<'_>) -> Vec<Workload> {
                 roles: vec![role, mark],
                 lacks_priority: None,
                 sample_of: None,
+                judged: manifest.judged,
             }
         })
         .collect()
@@ -317,6 +326,7 @@ fn intel(manifest: &Manifest<'_>) -> Workload {
         roles: vec![Role::DevicePlugin("gpu.intel.com/".into())],
         lacks_priority: None,
         sample_of: None,
+        judged: manifest.judged,
     }
 }
 
@@ -352,6 +362,7 @@ pub fn of_system(system: &SystemWorkload) -> Workload {
         roles: Vec::new(),
         lacks_priority: None,
         sample_of: None,
+        judged: true,
     }
 }
 
@@ -367,7 +378,8 @@ pub fn sample(
         .iter()
         .map(|taint| json!({"key": taint.key, "operator": "Exists", "effect": taint.effect.as_str()}))
         .collect();
-    let template = json!({"spec": {"nodeSelector": {POOL_LABEL: pool.name}, "tolerations": tolerations,
+    let selector = pool.labels.get(POOL_LABEL).unwrap_or(&pool.name);
+    let template = json!({"spec": {"nodeSelector": {POOL_LABEL: selector}, "tolerations": tolerations,
         "containers": [{"name": "sample", "resources": {"requests": {"cpu": "10m", "memory": "16Mi"}, "limits": {resource: 1}}}]}});
     let (pod, lacks_priority) = context.pod(&template, space);
     Workload {
@@ -380,6 +392,7 @@ pub fn sample(
         roles: Vec::new(),
         lacks_priority,
         sample_of: Some(pool.name.clone()),
+        judged: true,
     }
 }
 

@@ -72,7 +72,7 @@ pub fn svg(proof: &Proof) -> String {
     }
     let height = pools_end.max(y) + 16;
     format!(
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {height}\" width=\"{WIDTH}\" height=\"{height}\" role=\"img\" aria-label=\"Closure proof of {}\">\n<style>{STYLE}</style>\n<rect class=\"paper\" width=\"{WIDTH}\" height=\"{height}\"/>\n<text class=\"head\" x=\"{POOL_X}\" y=\"36\">Node pools</text>\n<text class=\"head\" x=\"{WORK_X}\" y=\"36\">Workloads</text>\n{edges}{pools}{boxes}</svg>\n",
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" class=\"proof\" viewBox=\"0 0 {WIDTH} {height}\" width=\"{WIDTH}\" height=\"{height}\" role=\"img\" aria-label=\"Closure proof of {}\">\n<style>{STYLE}</style>\n<rect class=\"paper\" width=\"{WIDTH}\" height=\"{height}\"/>\n<text class=\"head\" x=\"{POOL_X}\" y=\"36\">Node pools</text>\n<text class=\"head\" x=\"{WORK_X}\" y=\"36\">Workloads</text>\n{edges}{pools}{boxes}</svg>\n",
         escape(&proof.platform)
     )
 }
@@ -98,7 +98,11 @@ fn works(proof: &Proof) -> Vec<Work> {
             places.insert(pool, Can::No);
         }
         let broken = places.values().any(|can| *can == Can::No);
-        let class = if broken { "broken" } else { class };
+        let (class, word) = match (broken, workload.standing) {
+            (true, Standing::Runs) => ("broken", "not everywhere"),
+            (true, _) => ("broken", word),
+            (false, _) => (class, word),
+        };
         let alike = together.iter_mut().find(|work| {
             !apart && !broken && work.class == class && work.places == places && work.detail.ends_with(&workload.from)
         });
@@ -269,34 +273,35 @@ pub(super) fn escape(text: &str) -> String {
     out
 }
 
+/// Each rule is about this picture alone: it may stand in a page that has others.
 const STYLE: &str = "
-.paper{fill:#fbfcfd}
-text{font-family:ui-monospace,SFMono-Regular,Menlo,Consolas,'DejaVu Sans Mono',monospace;font-size:11px;fill:#2b3440;white-space:pre}
-.head{font-family:system-ui,-apple-system,'Segoe UI',Roboto,'DejaVu Sans',sans-serif;font-size:17px;font-weight:600;fill:#10161d}
-.name,.size{font-family:system-ui,-apple-system,'Segoe UI',Roboto,'DejaVu Sans',sans-serif;font-size:15px;font-weight:600;fill:#10161d}
-.size{font-size:12px;font-weight:400;fill:#5b6775}
-.pool{fill:#ffffff;stroke:#c9d2dc;stroke-width:1.2}
-.pool.hurt{stroke:#c62828;stroke-width:2}
-.taint{fill:#a35200}
-.label{fill:#5b6775}
-.late{fill:#0b6b53}
-.resource{fill:#123f8a}
-.daemon{fill:#5a3d91}
-.wrong{fill:#c62828;font-weight:600}
-.work{fill:#ffffff;stroke:#c9d2dc}
-.work.broken{stroke:#c62828;stroke-width:2}
-.mark{stroke:none;fill:#1a8f5a}
-.mark.broken{fill:#c62828}
-.mark.unknown{fill:#b88a00}
-.mark.idle{fill:#9aa5b1}
-.what{font-size:12px;fill:#10161d}
-.from{fill:#5b6775}
-.edge{fill:none;stroke-width:1.6;opacity:.75}
-.yes{stroke:#1a8f5a}
-.no{stroke:#c62828;stroke-width:2.2;stroke-dasharray:7 4;opacity:1}
-.perhaps{stroke:#b88a00;stroke-dasharray:2 4}
-.end{stroke-dasharray:none}
-.end.yes{fill:#1a8f5a}
-.end.no{fill:#c62828}
-.end.perhaps{fill:#b88a00}
+.proof .paper{fill:#fbfcfd}
+.proof text{font-family:ui-monospace,SFMono-Regular,Menlo,Consolas,'DejaVu Sans Mono',monospace;font-size:11px;fill:#2b3440;white-space:pre}
+.proof .head{font-family:system-ui,-apple-system,'Segoe UI',Roboto,'DejaVu Sans',sans-serif;font-size:17px;font-weight:600;fill:#10161d}
+.proof .name,.proof .size{font-family:system-ui,-apple-system,'Segoe UI',Roboto,'DejaVu Sans',sans-serif;font-size:15px;font-weight:600;fill:#10161d}
+.proof .size{font-size:12px;font-weight:400;fill:#5b6775}
+.proof .pool{fill:#ffffff;stroke:#c9d2dc;stroke-width:1.2}
+.proof .pool.hurt{stroke:#c62828;stroke-width:2}
+.proof .taint{fill:#a35200}
+.proof .label{fill:#5b6775}
+.proof .late{fill:#0b6b53}
+.proof .resource{fill:#123f8a}
+.proof .daemon{fill:#5a3d91}
+.proof .wrong{fill:#c62828;font-weight:600}
+.proof .work{fill:#ffffff;stroke:#c9d2dc}
+.proof .work.broken{stroke:#c62828;stroke-width:2}
+.proof .mark{stroke:none;fill:#1a8f5a}
+.proof .mark.broken{fill:#c62828}
+.proof .mark.unknown{fill:#b88a00}
+.proof .mark.idle{fill:#9aa5b1}
+.proof .what{font-size:12px;fill:#10161d}
+.proof .from{fill:#5b6775}
+.proof .edge{fill:none;stroke-width:1.6;opacity:.75}
+.proof .yes{stroke:#1a8f5a}
+.proof .no{stroke:#c62828;stroke-width:2.2;stroke-dasharray:7 4;opacity:1}
+.proof .perhaps{stroke:#b88a00;stroke-dasharray:2 4}
+.proof .end{stroke-dasharray:none}
+.proof .end.yes{fill:#1a8f5a}
+.proof .end.no{fill:#c62828}
+.proof .end.perhaps{fill:#b88a00}
 ";

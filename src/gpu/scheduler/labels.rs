@@ -109,6 +109,11 @@ impl Labels {
         self.map.insert(key.into(), value);
     }
 
+    /// Forgets a label.
+    pub fn remove(&mut self, key: &str) {
+        self.map.remove(key);
+    }
+
     /// Says that labels with a prefix may be there.
     pub fn may_have(&mut self, keys: MayHave) {
         if !self.may_have.contains(&keys) {

@@ -31,6 +31,25 @@ pub enum Claim {
     Unknown(String),
 }
 
+impl Claim {
+    /// Keys of the labels of nodes that it depends on.
+    pub fn keys(&self) -> Vec<String> {
+        let of = |selector: &Option<NodeSelector>| -> Vec<String> {
+            let terms = selector.iter().flat_map(|selector| &selector.terms);
+            terms.flat_map(|term| &term.expressions).map(|one| one.key.clone()).collect()
+        };
+        match self {
+            // A zone is looked for under either key, and a node without any is everywhere.
+            Self::Bound(volume) => {
+                let zones = ZONES.iter().filter(|_| !volume.zones.is_empty()).map(|key| (*key).to_owned());
+                of(&volume.node_affinity).into_iter().chain(zones).collect()
+            }
+            Self::Later { topologies } => of(topologies),
+            Self::Never { .. } | Self::Unknown(_) => Vec::new(),
+        }
+    }
+}
+
 /// A PersistentVolume, as far as it decides where its pods can be.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Volume {

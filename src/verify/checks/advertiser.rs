@@ -78,6 +78,7 @@ impl ExactlyOne {
 /// Judges the advertisers of each node.
 fn judge(nodes: &[&Value], all: &[Advertiser], resource: &str, source: &Source, noun: &str) -> Outcome {
     let mut faults = Vec::new();
+    let mut doubts = Vec::new();
     let mut named = Vec::new();
     for node in nodes {
         let here = |of: &dyn Fn(&Advertiser) -> bool| -> Vec<&Advertiser> {
@@ -86,6 +87,9 @@ fn judge(nodes: &[&Value], all: &[Advertiser], resource: &str, source: &Source, 
         let ours = here(&|one| one.of.takes_in(resource));
         let unclear = here(&|one| one.of == Of::Unknown);
         let pods = |list: &[&Advertiser]| list.iter().map(|one| one.pod.clone()).collect::<Vec<_>>().join(" and ");
+        if !ours.is_empty() && !unclear.is_empty() {
+            doubts.push(format!("{}: {} advertises, and {} may", name(node), pods(&ours), pods(&unclear)));
+        }
         match (source, ours.as_slice()) {
             (Source::Pods, [one]) | (Source::Platform(_), [one]) if one.trouble.is_some() => {
                 let trouble = one.trouble.as_deref().unwrap_or_default();
@@ -106,6 +110,13 @@ fn judge(nodes: &[&Value], all: &[Advertiser], resource: &str, source: &Source, 
     let wanted = format!("1 on each of {} {noun}", nodes.len());
     let data = json!({"resource": resource, "advertisers": named, "faults": faults});
     let from = "GET /api/v1/pods: device-plugin directory, images, names";
+    if faults.is_empty() && !doubts.is_empty() {
+        return Outcome::inconclusive(format!(
+            "{}: what mounts the kubelet's directory of device plugins may advertise {resource} a second time; annotate its pods \
+             with wbk-infra/provides: the resource that they advertise",
+            few(&doubts)
+        ));
+    }
     if faults.is_empty() {
         return Outcome::pass(Evidence::new(format!("1 on each: {}", few(&named)), wanted, from).with(data));
     }
@@ -135,30 +146,45 @@ async fn missing(
     if sets.is_empty() {
         return Some(format!("no DaemonSet of a device plugin for {resource} is in the cluster"));
     }
-    let why = sets.iter().map(|set| {
-        let label = format!("DaemonSet {}/{}", text(set, "/metadata/namespace"), name(set));
-        match keeps_from(&set["spec"]["template"], node) {
-            Some(why) => format!("{label} has no pod on {}: {why}", name(node)),
-            None => format!("{label} has no pod on {} of pool {}", name(node), placement.pool),
-        }
-    });
-    Some(few(&why.collect::<Vec<_>>()))
+    let mut why: Vec<(bool, String)> = sets
+        .iter()
+        .map(|set| {
+            let label = format!("DaemonSet {}/{}", text(set, "/metadata/namespace"), name(set));
+            match keeps_from(&set["spec"]["template"], node) {
+                Some(Keeps::Label(why)) => (true, format!("{label} has no pod on {}: {why}", name(node))),
+                Some(Keeps::Taint(why)) => (false, format!("{label} has no pod on {}: {why}", name(node))),
+                None => (false, format!("{label} has no pod on {} of pool {}", name(node), placement.pool)),
+            }
+        })
+        .collect();
+    // Those that are for other nodes say least.
+    why.sort_by_key(|(is_for_others, _)| *is_for_others);
+    Some(few(&why.into_iter().map(|(_, why)| why).collect::<Vec<_>>()))
+}
+
+/// What keeps a DaemonSet's pods from a node, in words.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Keeps {
+    /// A label that it selects by.
+    Label(String),
+    /// A taint that it does not tolerate.
+    Taint(String),
 }
 
 /// What keeps a DaemonSet's pods from a node, of the two usual reasons: a taint and a node selector. DaemonSets tolerate
 /// the node's own condition taints by themselves.
-fn keeps_from(template: &Value, node: &Value) -> Option<String> {
+fn keeps_from(template: &Value, node: &Value) -> Option<Keeps> {
     let selector = template.pointer("/spec/nodeSelector").and_then(Value::as_object);
     let labels = node.pointer("/metadata/labels");
     let lacking = selector.into_iter().flatten().find(|(key, value)| labels.and_then(|l| l.get(*key)) != Some(*value));
     if let Some((key, value)) = lacking {
-        return Some(format!("the node has no label {key}={}", value.as_str().unwrap_or_default()));
+        return Some(Keeps::Label(format!("the node has no label {key}={}", value.as_str().unwrap_or_default())));
     }
     let taint = crate::verify::prospect::untolerated(node, template)?;
     if text(taint, "/key").starts_with("node.kubernetes.io/") {
         return None;
     }
-    Some(format!("it does not tolerate taint {}:{}", text(taint, "/key"), text(taint, "/effect")))
+    Some(Keeps::Taint(format!("it does not tolerate taint {}:{}", text(taint, "/key"), text(taint, "/effect"))))
 }
 
 /// What has become of the device plugin of a pool's nodes, in words, for checks whose pod gets no GPU.
@@ -228,6 +254,20 @@ mod tests {
     }
 
     #[test]
+    fn what_may_be_a_second_advertiser_is_a_doubt() {
+        let mut all = vec![one("g/a", "n0", None), one("g/b", "n1", None)];
+        all.push(Advertiser { of: Of::Unknown, ..one("x/mystery", "n0", None) });
+        match judged(&Source::Pods, &all) {
+            Outcome::Inconclusive { reason } => {
+                assert!(reason.starts_with("n0: g/a advertises, and x/mystery may: what"))
+            }
+            other => panic!("{other:?}"),
+        }
+        all[2].of = Of::Named(vec!["nvidia.com/gpu".into()]);
+        assert_eq!(measured(judged(&Source::Pods, &all)), "n0: 2 advertise it (g/a and x/mystery)");
+    }
+
+    #[test]
     fn a_platform_that_brings_its_own_has_no_other_beside_it() {
         let platform = Source::Platform("GKE runs its own".into());
         assert!(matches!(judged(&platform, &[]), Outcome::Pass { .. }), "Bottlerocket's has no pod");
@@ -242,10 +282,10 @@ mod tests {
         let tolerant = json!({"spec": {"tolerations": [{"key": "nvidia.com/gpu", "operator": "Exists"}]}});
         assert_eq!(keeps_from(&tolerant, &node("n")), None);
         assert_eq!(
-            keeps_from(&json!({"spec": {}}), &node("n")).as_deref(),
-            Some("it does not tolerate taint nvidia.com/gpu:NoSchedule")
+            keeps_from(&json!({"spec": {}}), &node("n")),
+            Some(Keeps::Taint("it does not tolerate taint nvidia.com/gpu:NoSchedule".into()))
         );
         let choosy = json!({"spec": {"nodeSelector": {"gpu": "yes"}}});
-        assert_eq!(keeps_from(&choosy, &node("n")).as_deref(), Some("the node has no label gpu=yes"));
+        assert_eq!(keeps_from(&choosy, &node("n")), Some(Keeps::Label("the node has no label gpu=yes".into())));
     }
 }

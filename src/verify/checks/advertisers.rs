@@ -5,6 +5,7 @@
 use serde_json::Value;
 
 use crate::cluster::{going, is_true, name, pod_trouble, text};
+use crate::gpu::{mounts_device_plugins, named_gpus};
 
 /// A pod that advertises devices.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,10 +23,12 @@ pub(super) struct Advertiser {
 }
 
 /// Whose GPUs a pod advertises.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Of {
     /// Resources of one domain, `nvidia.com`.
     Domain(&'static str),
+    /// These resources, which it is told to advertise or is annotated with.
+    Named(Vec<String>),
     /// Whatever GPUs the node has: stand-ins and fakes.
     Any,
     /// It may: it mounts the directory, and nothing says what for.
@@ -34,9 +37,10 @@ pub(super) enum Of {
 
 impl Of {
     /// Whether it advertises a resource.
-    pub(super) fn takes_in(self, resource: &str) -> bool {
+    pub(super) fn takes_in(&self, resource: &str) -> bool {
         match self {
             Self::Domain(domain) => resource.split('/').next() == Some(domain),
+            Self::Named(resources) => resources.iter().any(|one| one == resource),
             Self::Any => true,
             Self::Unknown => false,
         }
@@ -46,8 +50,8 @@ impl Of {
 /// Annotation of the stand-ins on simulated nodes.
 const SIMULATES: &str = "wbk-infra/simulates";
 
-/// The kubelet's directory of device plugins ends so, wherever a distribution keeps its kubelet.
-const DIRECTORY: &str = "kubelet/device-plugins";
+/// Says outright what a pod does for its node: resources that it advertises, and `key=value` for labels.
+const PROVIDES: &str = "wbk-infra/provides";
 
 /// Words in images and names of plugins, in the order in which they are looked for. Sources: the charts and manifests of
 /// the projects (NVIDIA/k8s-device-plugin, GKE's addon, ROCm/k8s-device-plugin, intel-device-plugins-for-kubernetes, HAMi,
@@ -85,17 +89,27 @@ pub(super) fn of(pod: &Value) -> Option<Of> {
     if text(pod, &format!("/metadata/annotations/{}", SIMULATES.replace('/', "~1"))) == "device-plugin" {
         return Some(Of::Any);
     }
-    let volumes = pod.pointer("/spec/volumes").and_then(Value::as_array);
-    let mounts = volumes
-        .into_iter()
-        .flatten()
-        .any(|volume| text(volume, "/hostPath/path").trim_end_matches('/').ends_with(DIRECTORY));
+    let provides = text(pod, &format!("/metadata/annotations/{}", PROVIDES.replace('/', "~1")));
+    if !provides.is_empty() {
+        let words = provides.split([',', ' ', '\n']).filter(|word| word.contains('/') && !word.contains('='));
+        let resources: Vec<String> = words.map(str::to_owned).collect();
+        return match (provides == "device-plugin", resources.is_empty()) {
+            (true, _) => Some(Of::Any),
+            (false, true) => None,
+            (false, false) => Some(Of::Named(resources)),
+        };
+    }
+    let mounts = mounts_device_plugins(pod);
     let containers = || pod.pointer("/spec/containers").and_then(Value::as_array).into_iter().flatten();
     let labelled = text(pod, "/metadata/labels/app.kubernetes.io~1name");
     if !mounts {
         // On simulated nodes it may have no volumes. Its chart gives GFD's pods the same labels.
         let is_plugin = containers().any(|container| text(container, "/name") == "nvidia-device-plugin-ctr");
-        return (labelled == "nvidia-device-plugin" && is_plugin).then_some(Of::Domain("nvidia.com"));
+        if labelled == "nvidia-device-plugin" && is_plugin {
+            return Some(Of::Domain("nvidia.com"));
+        }
+        let named = named_gpus(pod);
+        return (!named.is_empty()).then_some(Of::Named(named));
     }
     let mut words: Vec<&str> = containers().map(|container| text(container, "/image")).collect();
     words.extend([name(pod), labelled, text(pod, "/metadata/generateName")]);
@@ -105,7 +119,11 @@ pub(super) fn of(pod: &Value) -> Option<Of> {
         return None;
     }
     if let Some((_, of)) = KNOWN.iter().find(|(word, _)| has(word)) {
-        return Some(*of);
+        return Some(of.clone());
+    }
+    let named = named_gpus(pod);
+    if !named.is_empty() {
+        return Some(Of::Named(named));
     }
     Some(if has("gpu") { Of::Any } else { Of::Unknown })
 }
@@ -179,6 +197,19 @@ mod tests {
             ))
             .is_some()
         );
+    }
+
+    #[test]
+    fn a_plugin_that_nobody_knows_is_taken_at_its_word() {
+        let mut pod = plugin("example.org/mystery:1", "/var/lib/kubelet/device-plugins");
+        pod["spec"]["containers"][0]["args"] = json!(["--resource=nvidia.com/gpu"]);
+        let found = of(&pod).expect("an advertiser");
+        assert!(found.takes_in("nvidia.com/gpu") && !found.takes_in("amd.com/gpu"), "{found:?}");
+        pod["metadata"]["annotations"] = json!({"wbk-infra/provides": "example.com/fuse"});
+        let found = of(&pod).expect("an advertiser");
+        assert!(!found.takes_in("nvidia.com/gpu"), "what it says of itself outright goes before: {found:?}");
+        pod["metadata"]["annotations"] = json!({"wbk-infra/provides": "example.com/rack=7"});
+        assert_eq!(of(&pod), None);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{
-    advertiser, api_server, canary, claims, custom_resources, gang, gpus, identity, labels, launch, limits, metrics,
+    advertiser, api_server, canary, claims, closure, custom_resources, gang, gpus, identity, labels, launch, limits, metrics,
     namespaces, nodes, pod_security, preemption, priorities, quota, rbac, releases, sample_job, scale, secrets,
     service_accounts, shapes, smi, workloads,
 };
@@ -19,6 +19,7 @@ pub(in crate::verify) fn derive(desired: &Desired) -> Vec<Arc<dyn Check>> {
     gpus::derive(desired, &mut checks);
     advertiser::derive(desired, &mut checks);
     labels::derive(desired, &mut checks);
+    closure::derive_of_pools(desired, &mut checks);
     smi::derive(desired, &mut checks);
     metrics::derive(desired, &mut checks);
     namespaces::derive(desired, &mut checks);
@@ -34,6 +35,7 @@ pub(in crate::verify) fn derive(desired: &Desired) -> Vec<Arc<dyn Check>> {
     custom_resources::derive(desired, &mut checks);
     releases::derive(desired, &mut checks);
     workloads::derive(desired, &mut checks);
+    closure::derive_of_workloads(desired, &mut checks);
     launch::derive(desired, &mut checks);
     canary::derive(desired, &mut checks);
     sample_job::derive(desired, &mut checks);

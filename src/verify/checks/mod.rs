@@ -5,6 +5,7 @@ mod advertisers;
 mod api_server;
 mod canary;
 mod claims;
+mod closure;
 mod constraints;
 mod custom_resources;
 mod debug_pod;

@@ -6,12 +6,14 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::constraints::{Constraints, resources};
+use crate::cluster::{name, text};
 use crate::desired::Desired;
 use crate::quantity::Quantity;
+use crate::verify::api::Trouble;
 use crate::verify::check::Applicability;
 use crate::verify::context::{CheckContext, Nodes};
 use crate::verify::marks::object_name;
-use crate::verify::placement::Placement;
+use crate::verify::placement::{Placement, held, offered, takes_pods};
 use crate::verify::probe::restricted_container;
 
 /// Covers the explanation and the removal after a check gave up: a pod that its deadline kills takes its reason with it.
@@ -86,6 +88,36 @@ pub(super) fn applies(placement: &Placement, desired: &Desired) -> Applicability
         return Applicability::Skipped(why);
     }
     needs_namespace(desired)
+}
+
+/// As [`applies`], for one pod with at most one GPU, which a pool with `min: 0` may have room for: whether it has is
+/// [`would_grow`]'s question, on the live nodes.
+pub(super) fn may_apply(placement: &Placement, desired: &Desired) -> Applicability {
+    if placement.size.min == 0 { needs_namespace(desired) } else { applies(placement, desired) }
+}
+
+/// Why one small pod could make a pool that may be empty grow; `None` where a node has room for it, and where the pool has no right
+/// to be empty.
+pub(super) async fn would_grow(cx: &CheckContext, placement: &Placement) -> Result<Option<String>, Trouble> {
+    if placement.size.min > 0 {
+        return Ok(None);
+    }
+    let nodes = cx.all_nodes().await?;
+    let nodes: Vec<&Value> = placement.nodes(&nodes).into_iter().filter(|node| takes_pods(node)).collect();
+    let pool = &placement.pool;
+    if nodes.is_empty() {
+        return Ok(Some(format!("pool {pool} has no nodes now (min 0), and a pod would make it grow")));
+    }
+    let Some(gpu) = &placement.gpu else { return Ok(None) };
+    let pods = cx.live_pods().await?;
+    let free = |node: &&Value| {
+        let here = pods.iter().filter(|pod| text(pod, "/spec/nodeName") == name(node));
+        offered(node, &gpu.resource) - here.map(|pod| held(pod, &gpu.resource)).sum::<i128>()
+    };
+    if nodes.iter().any(|node| free(node) > 0) {
+        return Ok(None);
+    }
+    Ok(Some(format!("no {} is free on the nodes of pool {pool} (min 0), and a pod would make it grow", gpu.resource)))
 }
 
 /// Whether there is a namespace in which a check may make something.

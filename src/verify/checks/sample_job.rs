@@ -45,7 +45,7 @@ impl Check for SampleJob {
     }
 
     fn applies(&self, desired: &Desired, _options: &VerifyOptions) -> Applicability {
-        pods::applies(&self.placement, desired)
+        pods::may_apply(&self.placement, desired)
     }
 
     fn makes(&self) -> bool {
@@ -64,6 +64,9 @@ impl Check for SampleJob {
 impl SampleJob {
     async fn prove(&self, cx: &CheckContext) -> Result<Outcome, Trouble> {
         let (id, space, bound) = (self.id(), pods::space(cx), cx.options.sample_deadline);
+        if let Some(why) = pods::would_grow(cx, &self.placement).await? {
+            return Ok(Outcome::skipped(why));
+        }
         let limits = Constraints::of(cx, space).await?;
         let _room = cx.room(&self.placement, space).await;
         let job = manifest(cx, &self.placement, bound, &limits);

@@ -56,7 +56,7 @@ impl Check for SeesItsGpu {
     }
 
     fn applies(&self, desired: &Desired, _options: &VerifyOptions) -> Applicability {
-        pods::applies(&self.placement, desired)
+        pods::may_apply(&self.placement, desired)
     }
 
     fn makes(&self) -> bool {
@@ -85,6 +85,9 @@ impl SeesItsGpu {
 
     async fn prove(&self, cx: &CheckContext) -> Result<Outcome, Trouble> {
         let (id, space, bound) = (self.id(), pods::space(cx), cx.options.sample_deadline);
+        if let Some(why) = pods::would_grow(cx, &self.placement).await? {
+            return Ok(Outcome::skipped(why));
+        }
         let limits = Constraints::of(cx, space).await?;
         let room = cx.room(&self.placement, space).await;
         let pod = self.does(cx).pod(cx, "smi", &self.placement, &limits);

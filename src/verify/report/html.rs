@@ -7,11 +7,11 @@ use serde_json::Value;
 
 use super::picture::{escape, outcome_class, picture};
 use super::{Entry, Report, Verdict};
+use crate::gpu::picture_svg;
 use crate::verify::Outcome;
 
-/// The report as a page. `proof` is a picture of what was proved before there was a cluster, as an SVG element, where
-/// there is one; it is put on the page as it is.
-pub fn html(report: &Report, proof: Option<&str>) -> String {
+/// The report as a page, with the picture of the closure proof where one was made.
+pub fn html(report: &Report) -> String {
     let (class, words) = match report.verdict() {
         Verdict::Pass => ("good", "every promise that was checked holds"),
         Verdict::Fail => ("bad", "at least one promise does not hold"),
@@ -37,8 +37,14 @@ pub fn html(report: &Report, proof: Option<&str>) -> String {
     if !drawn.is_empty() {
         put(&format!("<h2>The platform</h2>\n<div class=\"figure\">{drawn}{LEGEND}</div>\n"));
     }
-    if let Some(proof) = proof {
-        put(&format!("<h2>The proof on paper</h2>\n<div class=\"figure\" id=\"proof\">{proof}</div>\n"));
+    if let Some(proof) = &report.proof {
+        // In a page the element needs no namespace of its own.
+        let drawn = picture_svg(proof).replacen(" xmlns=\"http://www.w3.org/2000/svg\"", "", 1);
+        put(&format!(
+            "<h2>What can run where</h2>\n<div class=\"figure\" id=\"proof\">{drawn}<div class=\"legend\">The closure proof on \
+             these nodes: what fits, beside its DaemonSets, on a node that is otherwise empty. Green can run there, red breaks \
+             there, dotted cannot be said.</div></div>\n"
+        ));
     }
     put(
         "<h2>The checks</h2>\n<div class=\"find\"><input id=\"find\" type=\"search\" placeholder=\"Find: a100, quota, NotReady\" \

@@ -11,6 +11,7 @@ use super::json::json as own;
 use super::junit::junit;
 use super::markdown::markdown;
 use super::*;
+use crate::gpu::{Broken, Link, Rule};
 use crate::verify::Evidence;
 
 fn entry(id: &str, outcome: Outcome) -> Entry {
@@ -44,12 +45,33 @@ fn report() -> Report {
             check: CheckId::about("quota.enforced", "jobs"),
             pod: "jobs/<pod>".into(),
         }],
+        proof: Some(proof()),
         entries: vec![
             entry("nodes.ready/a100", Outcome::pass(evidence)),
             failed,
             entry("secrets.keys/jobs/hf", Outcome::inconclusive("no right to GET it")),
             entry("jobs.sample/a100", Outcome::skipped("min 0")),
         ],
+    }
+}
+
+fn proof() -> Proof {
+    let broken = Broken {
+        rule: Rule::NoPool,
+        what: "Job <x> can run nowhere".into(),
+        at: None,
+        chain: vec![Link { holds: false, says: "it does not tolerate <y>".into() }],
+        fix: "kubectl taint".into(),
+        pool: Some("a100 (a100-0)".into()),
+        workloads: vec!["Job <x>".into()],
+    };
+    Proof {
+        format: 1,
+        platform: "research".into(),
+        pools: vec![],
+        workloads: vec![],
+        broken: vec![broken],
+        unseen: vec![],
     }
 }
 
@@ -76,7 +98,7 @@ fn pool() -> PoolSight {
 #[test]
 fn the_page_holds_everything_needs_nothing_and_takes_text_for_text() {
     let report = report();
-    let page = html(&report, Some("<svg id=\"given\"></svg>"));
+    let page = html(&report);
     for entry in &report.entries {
         assert!(page.contains(&format!(">{}</span>", entry.id)), "{}", entry.id);
     }
@@ -91,7 +113,7 @@ fn the_page_holds_everything_needs_nothing_and_takes_text_for_text() {
         "x=&lt;y&gt;:NoExecute",
         "jobs/&lt;pod&gt;",
         "7 of 8 × nvidia.com/gpu",
-        "<svg id=\"given\"></svg>",
+        "id=\"proof\"><svg class=\"proof\"",
     ] {
         assert!(page.contains(words), "no `{words}`");
     }
@@ -101,7 +123,7 @@ fn the_page_holds_everything_needs_nothing_and_takes_text_for_text() {
     }
     assert_eq!(page.matches("class=\"gpu missing\"").count(), 1);
     assert_eq!(page.matches("<details ").count(), page.matches("</details>").count());
-    let none = html(&Report { pools: vec![], ..report }, None);
+    let none = html(&Report { pools: vec![], proof: None, ..report });
     assert!(!none.contains("The platform") && !none.contains("id=\"proof\""));
 }
 
@@ -109,11 +131,11 @@ fn the_page_holds_everything_needs_nothing_and_takes_text_for_text() {
 fn a_pool_that_could_not_be_seen_says_so_and_a_large_one_is_cut() {
     let mut report = report();
     report.pools[0].nodes = None;
-    assert!(html(&report, None).contains("its nodes could not be seen"));
+    assert!(html(&report).contains("its nodes could not be seen"));
     let node = pool().nodes.expect("it has").remove(0);
     let many = (0..20).map(|at| NodeSight { name: format!("n-{at}"), ..node.clone() }).collect();
     report.pools[0].nodes = Some(many);
-    assert!(html(&report, None).contains("and 8 more nodes"));
+    assert!(html(&report).contains("and 8 more nodes"));
 }
 
 #[test]
