@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use wbk_infra::blueprint::{DiskFiles, Source, load, read_values};
-use wbk_infra::cluster::{Marks, Provenance};
+use wbk_infra::cluster::{FIELD_MANAGER, Marks, Provenance};
 use wbk_infra::desired::{ConflictChoice, Desired};
 use wbk_infra::id::{Digest, ObjectId, ReleaseId};
 use wbk_infra::plan::{Plan, PlanOptions};
@@ -65,6 +65,8 @@ enum Deed {
     },
     /// Made an object with the labels of a blueprint.
     Copy { of: String, manifest: Value },
+    /// Applied an object as another blueprint's.
+    Apply { of: String, manifest: Value },
     /// Deleted an object.
     Delete(Value),
     /// Deleted an object that a finalizer holds.
@@ -107,6 +109,12 @@ fn happen(rig: &Rig, deed: &Deed) {
         Deed::Copy { of, manifest } => {
             let marked = Marks::new(of).mark(manifest, &Digest("d".into()), "copied", Provenance::Made);
             store.update("kubectl", "", &marked);
+        }
+        Deed::Apply { of, manifest } => {
+            let marked = Marks::new(of).mark(manifest, &Digest("d".into()), "theirs", Provenance::Made);
+            let at = at(&store, manifest);
+            let apply = world::Apply { manager: FIELD_MANAGER, force: true, dry: false, manifest: &marked };
+            store.apply(&at, &apply).unwrap_or_else(|refusal| panic!("{}", refusal.words));
         }
         Deed::Delete(manifest) => {
             let at = at(&store, manifest);

@@ -5,6 +5,7 @@ mod cluster;
 mod floor;
 mod measure;
 mod objects;
+mod proof;
 mod proxy;
 
 use std::{
@@ -24,8 +25,8 @@ use measure::{Samples, run};
 /// The races. Each runs its contenders in turn, so that a change of the machine's speed meets all of them.
 #[derive(Parser)]
 struct Options {
-    /// Which races: plan, latency, apply, small.
-    #[arg(long, value_delimiter = ',', default_value = "plan,latency,apply,small")]
+    /// Which races: plan, latency, apply, small, proof.
+    #[arg(long, value_delimiter = ',', default_value = "plan,latency,apply,small,proof")]
     race: Vec<String>,
     /// Numbers of objects of the race `plan`.
     #[arg(long, value_delimiter = ',', default_value = "2000,600")]
@@ -79,6 +80,7 @@ fn main() -> Result<()> {
             "latency" => latency(&options, &runtime, &mut targets)?,
             "apply" => apply(&options, &mut targets)?,
             "small" => small(&options, &mut targets)?,
+            "proof" => proofs(&options, &mut targets)?,
             other => anyhow::bail!("there is no race {other}"),
         }
     }
@@ -348,6 +350,29 @@ fn small(options: &Options, targets: &mut Targets) -> Result<()> {
     for (name, limit) in [("wbk-infra plan blueprints/local.yaml", 300.0), ("wbk-infra --help", 20.0)] {
         let wall = samples.get(name).context("it ran")?.of(|it| it.wall).median;
         targets.at_most(format!("{name}, ms"), wall, limit);
+    }
+    Ok(())
+}
+
+/// The closure proof in this process: what it takes is a thousandth of what a process takes to start.
+fn proofs(options: &Options, targets: &mut Targets) -> Result<()> {
+    let contenders = proof::contenders()?;
+    let mut all: Vec<Vec<f64>> = contenders.iter().map(|_| Vec::new()).collect();
+    for round in 0..=options.runs {
+        for (contender, samples) in contenders.iter().zip(&mut all) {
+            let wall = contender.once();
+            if round > 0 {
+                samples.push(wall);
+            }
+        }
+    }
+    println!("\n### Closure proof of 20 pools and 500 workloads\n\n| proof | wall, ms |\n|---|---|");
+    for (contender, samples) in contenders.iter().zip(&mut all) {
+        samples.sort_by(f64::total_cmp);
+        let (least, most) = (samples.first().context("it ran")?, samples.last().context("it ran")?);
+        let median = samples[samples.len() / 2];
+        println!("| {} | {median:.2} [{least:.2}-{most:.2}] |", contender.name);
+        targets.at_most(format!("closure proof {}, ms", contender.name), median, 10.0);
     }
     Ok(())
 }

@@ -72,6 +72,13 @@ pub enum Owner {
     Release(ReleaseId),
     /// It carries our labels, yet our manager never applied it: a copy.
     Copy,
+    /// It carries another blueprint's labels, yet our manager never applied it.
+    Stray {
+        /// The blueprint.
+        labelled: String,
+        /// The managers that wrote it.
+        managers: Vec<String>,
+    },
     /// Somebody else: the managers that wrote it.
     Foreign(Vec<String>),
 }
@@ -140,11 +147,14 @@ impl Marks {
             Some(blueprint) if applied => Owner::Blueprint(blueprint.to_owned()),
             // Its labels were stripped; our manager's fields still say that this tool applied it.
             None if applied => Owner::Ours,
-            Some(_) | None => {
+            labelled => {
                 let mut managers: Vec<String> = meta.managers.iter().map(|entry| entry.manager.clone()).collect();
                 managers.sort();
                 managers.dedup();
-                Owner::Foreign(managers)
+                match labelled {
+                    Some(labelled) => Owner::Stray { labelled: labelled.to_owned(), managers },
+                    None => Owner::Foreign(managers),
+                }
             }
         }
     }

@@ -73,7 +73,7 @@ pub fn drift(desired: &Desired, live: &Live, around: &Surroundings<'_>) -> Moved
                 ..item(&extra.id.to_string(), None, DriftKind::Added, Severity::Warning, None)
             }),
             Owner::Ours => moved.pending += 1,
-            Owner::Blueprint(_) | Owner::Release(_) | Owner::Foreign(_) => {}
+            Owner::Blueprint(_) | Owner::Release(_) | Owner::Stray { .. } | Owner::Foreign(_) => {}
         }
     }
     for (what, why) in &live.unseen {

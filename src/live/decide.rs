@@ -138,7 +138,7 @@ fn wanted_digest(manifest: &Value) -> Option<&String> {
 fn found_as(marks: &Marks, meta: &Meta, manifest: &Value) -> Found {
     let mut found = found(marks, meta);
     let same = wanted_digest(manifest).is_some_and(|digest| found.applied_digest.as_ref() == Some(digest));
-    if same && matches!(found.owner, Owner::Copy | Owner::Foreign(_)) {
+    if same && matches!(found.owner, Owner::Copy | Owner::Stray { .. } | Owner::Foreign(_)) {
         found.owner = Owner::Ours;
     }
     found

@@ -328,7 +328,7 @@ impl Observer<'_> {
                 Owner::Ours => true,
                 // Controllers copy labels to what they make (a Service's to its EndpointSlices): it goes with its owner.
                 Owner::Copy => extra.controllers.is_empty(),
-                Owner::Blueprint(_) | Owner::Release(_) | Owner::Foreign(_) => false,
+                Owner::Blueprint(_) | Owner::Release(_) | Owner::Stray { .. } | Owner::Foreign(_) => false,
             })
             .collect();
         extras.sort_by(|one, other| one.id.cmp(&other.id));

@@ -6,7 +6,7 @@ use serde_json::Value;
 use wbk_provider_api::{Disruption, FieldDiff};
 
 use super::{Mood, paint};
-use crate::plan::{Action, NotPlanned, Plan, Step, Summary, WhyNot};
+use crate::plan::{Action, NotPlanned, Plan, Step, Summary, Target, WhyNot};
 
 /// Characters of a value that are shown; longer ones are cut in the middle of a line nobody reads.
 const VALUE_WIDTH: usize = 100;
@@ -20,7 +20,7 @@ pub fn plan_human(plan: &Plan, verbose: bool, simulated: bool) -> String {
     let mut text = String::new();
     let place = match &plan.world {
         Some(world) => format!("context {}", world.context),
-        None if plan.not_planned.iter().any(|entry| entry.why == WhyNot::Unseen) => {
+        None if plan.not_planned.iter().any(|entry| entry.why == WhyNot::Unseen) || takes_cluster(plan) => {
             "which could not be looked into".to_owned()
         }
         None => "which is not there yet".to_owned(),
@@ -44,7 +44,9 @@ pub fn plan_human(plan: &Plan, verbose: bool, simulated: bool) -> String {
         worth_knowing(&mut text, plan);
         return text;
     }
-    line(&mut text, "");
+    if !plan.steps.is_empty() {
+        line(&mut text, "");
+    }
     let mut plain_creates = 0;
     for step in &plan.steps {
         if step.action == Action::Create && step.diff.is_empty() && !verbose && plan.steps.len() > 60 {
@@ -93,6 +95,11 @@ pub fn plan_human(plan: &Plan, verbose: bool, simulated: bool) -> String {
     line(&mut text, "");
     line(&mut text, &format!("Plan: {}.", Summary::of(plan)));
     text
+}
+
+/// Whether it deletes the cluster: only what is there is deleted.
+fn takes_cluster(plan: &Plan) -> bool {
+    plan.steps.iter().any(|step| step.action == Action::Delete && matches!(step.target, Target::Cluster(_)))
 }
 
 fn worth_knowing(text: &mut String, plan: &Plan) {

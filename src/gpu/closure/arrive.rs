@@ -25,6 +25,8 @@ pub struct World<'a> {
     pub discovery: Discovery,
     /// Whether what this platform brings to live nodes is still to come.
     pub expects_more: bool,
+    /// Nodes at birth, one of each kind: what an autoscaler thinks of.
+    newborn: Vec<Node>,
     claims: Rc<std::collections::BTreeMap<(String, String), super::super::scheduler::Claim>>,
 }
 
@@ -103,7 +105,8 @@ impl<'a> World<'a> {
         context: Context,
         manifests: &'a [Manifest<'a>],
     ) -> Self {
-        let (groups, nodes) = groups.into_iter().unzip();
+        let (groups, nodes): (Vec<Group>, Vec<Node>) = groups.into_iter().unzip();
+        let newborn = groups.iter().map(|group| group.template.clone()).collect();
         let alone = |workload: &Workload| {
             if workload.pod.affinity.is_empty()
                 && workload.pod.anti_affinity.is_empty()
@@ -120,8 +123,18 @@ impl<'a> World<'a> {
         let pods = workloads.iter().map(alone).collect();
         let discovery = Discovery::of(manifests, &workloads);
         let claims = Rc::new(context.claims.clone());
-        let mut world =
-            Self { groups, nodes, workloads, pods, context, manifests, discovery, expects_more: false, claims };
+        let mut world = Self {
+            groups,
+            nodes,
+            workloads,
+            pods,
+            context,
+            manifests,
+            discovery,
+            expects_more: false,
+            newborn,
+            claims,
+        };
         world.settle();
         world
     }
@@ -129,6 +142,13 @@ impl<'a> World<'a> {
     /// What a verdict depends on.
     pub fn around(&self) -> Surroundings<'_> {
         let mut around = Surroundings::new(&self.nodes);
+        around.claims = self.claims.clone();
+        around
+    }
+
+    /// The same for nodes that are just born.
+    pub fn at_birth(&self) -> Surroundings<'_> {
+        let mut around = Surroundings::new(&self.newborn);
         around.claims = self.claims.clone();
         around
     }

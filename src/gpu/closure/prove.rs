@@ -1,6 +1,7 @@
 //! The proof: what holds for each pool and workload, and every chain that breaks.
 
-use std::collections::BTreeSet;
+use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 use wbk_provider_api::{ProviderKind, system_workloads};
@@ -145,11 +146,11 @@ pub(super) struct Prover<'w> {
 
 impl Prover<'_> {
     pub(super) fn prove(self) -> Proof {
-        let around = self.world.around();
+        let (around, newborn) = (self.world.around(), self.world.at_birth());
         let mut broken = Vec::new();
         let mut proofs = Vec::new();
         for at in 0..self.world.workloads.len() {
-            proofs.push(self.workload(at, &around, &mut broken));
+            proofs.push(self.workload(at, (&around, &newborn), &mut broken));
         }
         for group in 0..self.world.groups.len() {
             self.pool(group, &around, &mut broken);
@@ -158,15 +159,20 @@ impl Prover<'_> {
         // A chain that ends in one and the same broken link is told once, by its first rule.
         broken.sort_by(|one: &Broken, other: &Broken| (one.rule, &one.what).cmp(&(other.rule, &other.what)));
         let mut told: Vec<Broken> = Vec::new();
+        let mut ends: BTreeMap<(Option<String>, Option<String>), usize> = BTreeMap::new();
         for one in broken {
-            let end = |broken: &Broken| (broken.pool.clone(), broken.chain.last().map(|link| link.says.clone()));
-            match told.iter_mut().find(|before| end(before) == end(&one)) {
-                Some(before) => {
+            let end = (one.pool.clone(), one.chain.last().map(|link| link.says.clone()));
+            match ends.entry(end) {
+                Entry::Occupied(before) => {
+                    let before = &mut told[*before.get()];
                     let more: Vec<String> =
                         one.workloads.into_iter().filter(|what| !before.workloads.contains(what)).collect();
                     before.workloads.extend(more);
                 }
-                None => told.push(one),
+                Entry::Vacant(slot) => {
+                    slot.insert(told.len());
+                    told.push(one);
+                }
             }
         }
         let broken = told;
@@ -181,7 +187,12 @@ impl Prover<'_> {
         }
     }
 
-    fn workload(&self, at: usize, around: &Surroundings<'_>, broken: &mut Vec<Broken>) -> WorkloadProof {
+    fn workload(
+        &self,
+        at: usize,
+        (around, newborn): (&Surroundings<'_>, &Surroundings<'_>),
+        broken: &mut Vec<Broken>,
+    ) -> WorkloadProof {
         let workload = &self.world.workloads[at];
         let verdicts: Vec<Verdict<'_>> = (0..self.world.groups.len())
             .map(|group| match self.world.groups[group].landed.contains(&at) {
@@ -198,7 +209,7 @@ impl Prover<'_> {
         let standing = if broken.len() > before {
             Standing::Broken
         } else if !fitting.is_empty() {
-            self.never_there(at, &fitting, around, broken);
+            self.never_there(at, &fitting, newborn, broken);
             self.too_many(at, &fitting, broken);
             if broken.len() > before { Standing::Broken } else { Standing::Runs }
         } else if doubtful {
@@ -315,7 +326,7 @@ impl Prover<'_> {
     }
 
     /// It fits only where there are no nodes, and nothing will add any.
-    fn never_there(&self, at: usize, fitting: &[usize], around: &Surroundings<'_>, broken: &mut Vec<Broken>) {
+    fn never_there(&self, at: usize, fitting: &[usize], newborn: &Surroundings<'_>, broken: &mut Vec<Broken>) {
         let workload = &self.world.workloads[at];
         // A sample is tried where there are nodes; a DaemonSet follows them.
         if workload.kind == Kind::DaemonSet || workload.sample_of.is_some() {
@@ -335,10 +346,7 @@ impl Prover<'_> {
                 ));
                 continue;
             }
-            let templates: Vec<_> = self.world.groups.iter().map(|group| group.template.clone()).collect();
-            let mut imagined = Surroundings::new(&templates);
-            imagined.claims = around.claims.clone();
-            match verdict(&self.world.pods[at], *group, &imagined) {
+            match verdict(&self.world.pods[at], *group, newborn) {
                 Verdict::Fits | Verdict::Unknown(_) => return,
                 Verdict::Refused(refusals) => {
                     let detail = refusals.first().map(Refusal::detail).unwrap_or_default();

@@ -215,7 +215,10 @@ pub fn requires_node(pod: &Pod, node: &Node) -> Truth {
 pub fn verdict<'a>(pod: &'a Pod, at: usize, around: &'a Surroundings<'_>) -> Verdict<'a> {
     let nodes = around.nodes;
     match nodes.get(at) {
-        Some(node) => verdict_among(pod, node, nodes, around),
+        Some(node) => match around.used.get(at) {
+            Some(used) => judge(pod, (node, used), nodes, around),
+            None => verdict_among(pod, node, nodes, around),
+        },
         None => Verdict::Unknown(vec!["there is no such node".into()]),
     }
 }
@@ -224,6 +227,15 @@ pub fn verdict<'a>(pod: &'a Pod, at: usize, around: &'a Surroundings<'_>) -> Ver
 pub(super) fn verdict_among<'a>(
     pod: &'a Pod,
     node: &'a Node,
+    nodes: &[Node],
+    around: &'a Surroundings<'_>,
+) -> Verdict<'a> {
+    judge(pod, (node, &node.used()), nodes, around)
+}
+
+fn judge<'a>(
+    pod: &'a Pod,
+    (node, used): (&'a Node, &Amounts),
     nodes: &[Node],
     around: &'a Surroundings<'_>,
 ) -> Verdict<'a> {
@@ -246,7 +258,7 @@ pub(super) fn verdict_among<'a>(
         .iter()
         .find(|port| node.pods.iter().any(|placed| placed.pod.ports.iter().any(|other| port.conflicts(other))));
     refusals.extend(taken.map(Refusal::Port));
-    by_resources(pod, node, &mut refusals);
+    by_resources(pod, (node, used), &mut refusals);
     by_volumes(pod, node, around, &mut refusals, &mut unknown);
     if !pod.spread.is_empty() {
         counted(spread(pod, node, nodes, around), &mut refusals, &mut unknown);
@@ -289,7 +301,7 @@ fn by_labels<'a>(pod: &'a Pod, node: &Node, refusals: &mut Vec<Refusal<'a>>, unk
     }
 }
 
-fn by_resources<'a>(pod: &'a Pod, node: &Node, refusals: &mut Vec<Refusal<'a>>) {
+fn by_resources<'a>(pod: &'a Pod, (node, used): (&Node, &Amounts), refusals: &mut Vec<Refusal<'a>>) {
     let most = node.allocatable.get(PODS);
     if i64::try_from(node.pods.len()).unwrap_or(i64::MAX) >= most {
         refusals.push(Refusal::Pods(most));
@@ -297,7 +309,6 @@ fn by_resources<'a>(pod: &'a Pod, node: &Node, refusals: &mut Vec<Refusal<'a>>) 
     if pod.requests.is_nothing() {
         return;
     }
-    let used = if node.pods.is_empty() { Amounts::default() } else { node.used() };
     let first = [CPU, MEMORY, EPHEMERAL];
     let others = pod.requests.iter().map(|(name, _)| name).filter(|name| !first.contains(name));
     for resource in first.into_iter().chain(others) {

@@ -86,12 +86,15 @@ pub struct Surroundings<'a> {
     pub comparison: Comparison,
     /// Whether a pod on any of the nodes wants others away.
     pub(super) distance: bool,
+    /// What the pods on each node ask for: added up once, not for each pod that is judged.
+    pub(super) used: Vec<Amounts>,
 }
 
 impl<'a> Surroundings<'a> {
     /// Nodes with the pods on them; no namespace has labels and no claim is known.
     pub fn new(nodes: &'a [Node]) -> Self {
         let distance = nodes.iter().any(|node| node.pods.iter().any(|placed| !placed.pod.anti_affinity.is_empty()));
-        Self { nodes, distance, ..Self::default() }
+        let used = nodes.iter().map(Node::used).collect();
+        Self { nodes, distance, used, ..Self::default() }
     }
 }

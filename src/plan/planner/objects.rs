@@ -2,13 +2,16 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use wbk_provider_api::Disruption;
+use wbk_provider_api::{Disruption, FieldDiff};
 
 use super::{
     Draft, OBJECT_DEADLINE, WORKLOAD_DEADLINE, conflicts::Settlement, is_data, removal::is_made_by_kubernetes, step_id,
 };
 use crate::{
-    cluster::Owner,
+    cluster::{
+        ADOPTED_ANNOTATION, APPLYSET_PART_OF, BLUEPRINT_LABEL, DIGEST_ANNOTATION, MANAGED_BY_LABEL, ORIGIN_ANNOTATION,
+        Owner,
+    },
     desired::{ConflictChoice, Desired, DesiredObject},
     field::FieldPath,
     id::{GroupKind, ObjectId, ObjectKey},
@@ -125,7 +128,7 @@ impl Draft<'_> {
             Verdict::Same if !adopting => self.unchanged += 1,
             Verdict::Same => {
                 let mut step =
-                    self.object_step(object, Action::Adopt, "it is as wanted; it becomes ours".into(), expect());
+                    self.object_step(object, Action::Adopt, "it is as wanted, and is taken over".into(), expect());
                 if let Payload::Object(payload) = &mut step.payload {
                     payload.adopted = true;
                 }
@@ -168,7 +171,11 @@ impl Draft<'_> {
                 } else {
                     Disruption::None
                 };
-                step.diff = diff.into_iter().map(FieldChange::told).collect();
+                // That what is taken over gets our marks is what taking over means.
+                let told = diff
+                    .into_iter()
+                    .filter_map(|field| if adopting { without_marks(field) } else { Some(field.told()) });
+                step.diff = told.collect();
                 step.holders = holders.clone();
                 if let Payload::Object(payload) = &mut step.payload {
                     payload.adopted = adopting || found.adopted;
@@ -221,8 +228,12 @@ impl Draft<'_> {
             Owner::Blueprint(name) => Err(foreign(format!("it belongs to the blueprint {name}"))),
             Owner::Release(id) => Err(foreign(format!("it belongs to the helm release {id}"))),
             // Kubernetes makes these itself for everyone; the blueprint only adds to them.
-            Owner::Copy | Owner::Foreign(_) if is_made_by_kubernetes(&object.id) => Ok(true),
+            Owner::Copy | Owner::Stray { .. } | Owner::Foreign(_) if is_made_by_kubernetes(&object.id) => Ok(true),
             Owner::Copy => Err(foreign("it carries our labels, but this tool never applied it".into())),
+            Owner::Stray { labelled, managers } => Err(foreign(format!(
+                "it carries the labels of the blueprint {labelled}, but was made by {}",
+                managers.join(", ")
+            ))),
             Owner::Foreign(managers) => Err(foreign(format!("it is there already, made by {}", managers.join(", ")))),
         }
     }
@@ -238,7 +249,14 @@ impl Draft<'_> {
         let taken = &settled.taken;
         let changed_by = || settled.rivals();
         if adopting {
-            "it was somebody else's and becomes ours".into()
+            match &found.owner {
+                Owner::Blueprint(name) => format!("it is the blueprint {name}'s, and is taken over"),
+                Owner::Release(id) => format!("it is the helm release {id}'s, and is taken over"),
+                Owner::Stray { managers, .. } | Owner::Foreign(managers) => {
+                    format!("{} made it, and it is taken over", managers.join(", "))
+                }
+                Owner::Ours | Owner::Copy => "it is taken over".into(),
+            }
         } else if ownership_only && taken.is_empty() {
             "its content is as wanted, but the ownership of its fields is not".into()
         } else if found.applied_digest.as_deref() != Some(object.digest().0.as_str()) {
@@ -312,6 +330,27 @@ impl Draft<'_> {
             }
         }
     }
+}
+
+/// A change without the marks by which this tool knows its objects; `None` where it is nothing else.
+fn without_marks(field: &FieldChange) -> Option<FieldDiff> {
+    const MARKS: [&str; 6] =
+        [MANAGED_BY_LABEL, APPLYSET_PART_OF, BLUEPRINT_LABEL, DIGEST_ANNOTATION, ORIGIN_ANNOTATION, ADOPTED_ANNOTATION];
+    let mut told = field.told();
+    for map in ["labels", "annotations"] {
+        if MARKS.iter().any(|mark| field.path == FieldPath::fields(["metadata", map, mark])) {
+            return None;
+        }
+        if field.path == FieldPath::fields(["metadata", map]) {
+            // A map that was not there comes as one.
+            let new = told.new.as_mut().and_then(serde_json::Value::as_object_mut)?;
+            MARKS.iter().for_each(|mark| drop(new.remove(*mark)));
+            if new.is_empty() && told.old.is_none() {
+                return None;
+            }
+        }
+    }
+    Some(told)
 }
 
 fn position_hint(object: &DesiredObject) -> Option<String> {

@@ -98,7 +98,15 @@ impl Draft<'_> {
                 needs,
                 phase: Phase::Change,
                 expect: Expect::Revision(record.as_ref().map_or(0, |record| record.revision)),
-                disruption: if action == Action::Create { Disruption::None } else { Disruption::Rolling },
+                disruption: match (release_action, self.data_of(&target)) {
+                    (ReleaseAction::Install, _) => Disruption::None,
+                    (ReleaseAction::Repair(Repair::UninstallThenInstall), Some(data)) => {
+                        Disruption::LosesData(format!("{target}: {data}"))
+                    }
+                    (ReleaseAction::Upgrade | ReleaseAction::Repair(_) | ReleaseAction::Uninstall, _) => {
+                        Disruption::Rolling
+                    }
+                },
                 diff,
                 holders: Vec::new(),
                 estimated: None,
@@ -175,14 +183,20 @@ impl Draft<'_> {
         record
     }
 
+    /// The data that goes when a release is uninstalled, in words.
+    fn data_of(&self, target: &Target) -> Option<String> {
+        let held = self.options.holding.get(&target.to_string()).filter(|held| !held.is_empty())?;
+        Some(held.join(", "))
+    }
+
     /// Whether uninstalling would take data that nobody named; then it is kept.
     fn holds_data(&mut self, target: &Target, reason: &str) -> bool {
         let what = target.to_string();
-        let Some(held) = self.options.holding.get(&what).filter(|held| !held.is_empty()) else { return false };
+        let Some(data) = self.data_of(target) else { return false };
         if self.options.may_delete(&what) {
             return false;
         }
-        let reason = format!("{reason}, but data would go with it: {}", held.join(", "));
+        let reason = format!("{reason}, but data would go with it: {data}");
         let hint = format!("name it to let it go: --delete {what:?}");
         self.keep(WhyNot::Protected, target.clone(), reason, Some(hint));
         true
@@ -196,6 +210,10 @@ impl Draft<'_> {
         if self.holds_data(&target, reason) {
             return;
         }
+        let disruption = match self.data_of(&target) {
+            Some(data) => Disruption::LosesData(format!("{target}: {data}")),
+            None => Disruption::Stops(format!("the workloads of {target}")),
+        };
         self.add(Step {
             id: step_id(&target),
             action: Action::Delete,
@@ -203,7 +221,7 @@ impl Draft<'_> {
             needs: BTreeSet::new(),
             phase: Phase::Prune,
             expect: Expect::Revision(record.revision),
-            disruption: Disruption::Stops(format!("the workloads of {target}")),
+            disruption,
             diff: Vec::new(),
             holders: Vec::new(),
             estimated: None,

@@ -42,7 +42,7 @@ impl Draft<'_> {
         let what = id.to_string();
         match &found.owner {
             Owner::Ours | Owner::Copy => {}
-            Owner::Blueprint(_) | Owner::Release(_) | Owner::Foreign(_) => return,
+            Owner::Blueprint(_) | Owner::Release(_) | Owner::Stray { .. } | Owner::Foreign(_) => return,
         }
         if !controllers.is_empty() {
             let reason = format!("it goes with its owner {}", controllers.join(", "));

@@ -29,9 +29,14 @@ pub(super) fn derive_of_pools(desired: &Desired, checks: &mut Vec<Arc<dyn Check>
     }
 }
 
-/// For everything else.
-pub(super) fn derive_of_workloads(_desired: &Desired, checks: &mut Vec<Arc<dyn Check>>) {
-    checks.push(Arc::new(OfWorkloads));
+/// For everything else, where the blueprint brings nodes or anything that needs one.
+pub(super) fn derive_of_workloads(desired: &Desired, checks: &mut Vec<Arc<dyn Check>>) {
+    let makes_pods = desired.objects.iter().any(|object| {
+        matches!(object.id.gvk.kind.as_str(), "DaemonSet" | "Deployment" | "StatefulSet" | "Job" | "CronJob")
+    });
+    if makes_pods || !desired.wanted.pools.is_empty() || !desired.releases.is_empty() {
+        checks.push(Arc::new(OfWorkloads));
+    }
 }
 
 struct OfPool {

@@ -105,6 +105,7 @@ fn every_promise_has_its_check_in_the_order_of_reports() {
     gpus.allocatable/a100
     gpus.advertiser/a100
     gpus.labels/a100
+    gpus.closure/a100
     gpus.smi/a100
     metrics.dcgm/a100
     namespaces.active/jobs
@@ -131,6 +132,7 @@ fn every_promise_has_its_check_in_the_order_of_reports() {
     releases.ready/wandb/dcgm-exporter
     workloads.ready/deployment/jobs/web
     workloads.ready/daemonset/jobs/agent
+    workloads.closure
     jobs.sample/a100
     jobs.sample/system
     gang.oversized/a100
