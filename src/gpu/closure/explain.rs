@@ -287,7 +287,15 @@ impl World<'_> {
         let advertisers: Vec<usize> = (0..self.workloads.len())
             .filter(|one| self.workloads[*one].roles.iter().any(|role| self.would_advertise(group, role)))
             .collect();
-        for one in &advertisers {
+        let runs = advertisers.iter().find(|one| known.landed.contains(one)).map(|one| &self.workloads[*one].what);
+        if let Some(who) = runs.filter(|_| known.live.is_some()) {
+            chain.links.push(holds(format!("{who} can run on {called}")));
+            chain.links.push(broken(format!("{called} offers no {resource}: its kubelet has been told of none")));
+            chain.fix = format!("see what the pods of {who} say: kubectl get pods -A -o wide, then their logs");
+            return;
+        }
+        // What others run was never meant for these nodes.
+        for one in advertisers.iter().filter(|one| self.workloads[**one].judged) {
             if depth < DEEPEST
                 && let Some(inner) = self.chain_from(*one, group, around, depth + 1)
             {
@@ -299,13 +307,6 @@ impl World<'_> {
                 chain.through.extend(inner.through);
                 return;
             }
-        }
-        let runs = advertisers.iter().find(|one| known.landed.contains(one)).map(|one| &self.workloads[*one].what);
-        if let Some(who) = runs.filter(|_| known.live.is_some()) {
-            chain.links.push(holds(format!("{who} can run on {called}")));
-            chain.links.push(broken(format!("{called} offers no {resource}: its kubelet has been told of none")));
-            chain.fix = format!("see what the pods of {who} say: kubectl get pods -A -o wide, then their logs");
-            return;
         }
         chain.links.push(broken(format!("nobody advertises the {has} {resource} of {called}")));
         if known.live.is_some() {
