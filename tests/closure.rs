@@ -6,8 +6,8 @@ use std::time::Instant;
 
 use serde_json::{Value, json};
 use wbk_infra::blueprint::{DiskFiles, Ground, Source, load_on, read_manifests};
-use wbk_infra::desired::Desired;
-use wbk_infra::gpu::{self, LiveNode, LiveObject, LiveQuestion, Proof, Question, Standing};
+use wbk_infra::desired::{Advertiser, Desired};
+use wbk_infra::gpu::{self, LiveNode, LiveObject, LiveQuestion, Proof, Question, Rule, Standing};
 use wbk_infra::id::{ObjectId, ReleaseId};
 use wbk_provider_api::ProviderKind;
 
@@ -128,6 +128,31 @@ fn live_nodes_are_taken_as_they_are() {
     assert!(small.broken[0].chain.last().unwrap().says.contains("asks for 2 nvidia.com/gpu"), "{:?}", small.broken);
     let cordoned = prove(&[live_node("one", 2, true)]);
     assert!(cordoned.broken[0].fix.contains("uncordon one"), "{:?}", cordoned.broken);
+}
+
+#[test]
+fn the_platform_s_own_plugin_is_no_second_advertiser_and_anybody_else_s_is() {
+    let mut desired = desired(Path::new("blueprints/local.yaml"));
+    let gpus = desired.gpus.get_mut("a100").expect("it has GPUs");
+    gpus.advertiser = Advertiser::Platform { why: "it runs its own".into() };
+    let pool = desired.wanted.pools["a100"].clone();
+    let node = json!({"metadata": {"name": "n", "labels": pool.labels}, "spec": {"taints": pool.taints},
+        "status": {"allocatable": {"cpu": "8", "memory": "32Gi", "pods": "110", "nvidia.com/gpu": "8"}}});
+    let plugin = json!({"apiVersion": "apps/v1", "kind": "DaemonSet", "metadata": {"name": "p", "namespace": "kube-system"},
+        "spec": {"template": {"spec": {"tolerations": [{"operator": "Exists"}],
+            "containers": [{"image": "nvcr.io/nvidia/k8s-device-plugin:v0.20.0"}]}}}});
+    let prove = |from: &str| {
+        gpu::prove_live(&LiveQuestion {
+            desired: &desired,
+            nodes: vec![LiveNode { value: &node, pool: Some("a100") }],
+            objects: vec![LiveObject { value: &plugin, of_platform: true, from: from.into(), at: None }],
+            unseen: Vec::new(),
+            arch: "amd64",
+        })
+    };
+    let two = |proof: &Proof| proof.broken.iter().any(|one| one.rule == Rule::TwoAdvertisers);
+    assert!(!two(&prove(gpu::OF_THE_CLUSTER)));
+    assert!(two(&prove("objects")));
 }
 
 #[test]

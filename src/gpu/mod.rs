@@ -8,8 +8,8 @@ mod picture;
 pub mod scheduler;
 
 pub use closure::{
-    Broken, Can, Link, LiveNode, LiveObject, LiveQuestion, NodeLabel, NodeResource, Place, PoolProof, Proof, Question,
-    Rule, Standing, Unseen, WorkloadProof, human, mounts_device_plugins, named_gpus, one_broken, printed, prove,
-    prove_live, summary,
+    Broken, Can, Link, LiveNode, LiveObject, LiveQuestion, NodeLabel, NodeResource, OF_THE_CLUSTER, Place, PoolProof,
+    Proof, Question, Rule, Standing, Unseen, WorkloadProof, human, mounts_device_plugins, named_gpus, one_broken,
+    printed, prove, prove_live, summary,
 };
 pub use picture::{html as picture_html, svg as picture_svg};

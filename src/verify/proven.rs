@@ -14,7 +14,7 @@ use super::context::CheckContext;
 use super::placement::Placement;
 use crate::cluster::{name, number, text};
 use crate::desired::Desired;
-use crate::gpu::{LiveNode, LiveObject, LiveQuestion, Proof, Unseen, printed, prove_live};
+use crate::gpu::{LiveNode, LiveObject, LiveQuestion, OF_THE_CLUSTER, Proof, Unseen, printed, prove_live};
 use crate::id::ReleaseId;
 
 /// How long a proof counts as of now: as long as the lists that it is made from.
@@ -235,7 +235,7 @@ impl<'a> Owners<'a> {
             return ours("a GPU operator".into(), None);
         }
         match space {
-            SYSTEM => ours("the cluster's own".into(), None),
+            SYSTEM => ours(OF_THE_CLUSTER.into(), None),
             _ => Whose { of_platform: false, from: "not of this platform".into(), at: None },
         }
     }

@@ -4,6 +4,7 @@ use std::rc::Rc;
 
 use super::super::scheduler::{Found, LabelValue, MayHave, Node, Placed, Pod, Refusal, Surroundings, Verdict, verdict};
 use super::group::Group;
+use super::live::OF_THE_CLUSTER;
 use super::role::Role;
 use super::workload::{Context, Kind, Manifest, Workload};
 
@@ -188,7 +189,12 @@ impl<'a> World<'a> {
 
     /// What a DaemonSet's pod brings to its node; whether that is new.
     fn arrive(&mut self, group: usize, at: usize) -> bool {
+        let is_the_platform = self.groups[group].platform.is_some() && self.workloads[at].from == OF_THE_CLUSTER;
         let mut changed = false;
+        if is_the_platform {
+            // It is counted already.
+            return false;
+        }
         if self.groups[group].live.is_some() {
             // Labels and amounts are what they are; who advertises is not written on a node.
             let who = self.workloads[at].what.clone();

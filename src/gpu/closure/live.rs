@@ -14,6 +14,9 @@ use super::prove::Prover;
 use super::workload::{Context, Manifest, POOL_LABEL, Workload, sample, workloads};
 use crate::desired::{Advertiser, Desired};
 
+/// Where what the cluster's platform runs of its own comes from, in words: its device plugin is the platform's, not a second one.
+pub const OF_THE_CLUSTER: &str = "the cluster's own";
+
 /// What a proof on a live cluster is made from.
 #[derive(Debug, Clone)]
 pub struct LiveQuestion<'a> {

@@ -13,7 +13,7 @@ mod workload;
 
 pub use directory::{mounts_device_plugins, named_gpus};
 pub use human::{human, one_broken, verdict as summary};
-pub use live::{LiveNode, LiveObject, LiveQuestion, prove_live};
+pub use live::{LiveNode, LiveObject, LiveQuestion, OF_THE_CLUSTER, prove_live};
 pub use proof::{
     Broken, Can, Link, NodeLabel, NodeResource, Place, PoolProof, Proof, Rule, Standing, Unseen, WorkloadProof,
 };
