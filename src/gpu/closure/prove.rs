@@ -134,6 +134,7 @@ fn manifests<'a>(question: &Question<'a>) -> Vec<Manifest<'a>> {
         value: &queue.job,
         from: format!("launch queue {}", queue.name),
         at: queue.origin.at.clone(),
+        judged: true,
     });
     own.chain(rendered).chain(queues).collect()
 }
