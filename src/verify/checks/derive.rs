@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use super::{
-    advertiser, api_server, canary, claims, closure, custom_resources, gang, gpus, identity, labels, launch, limits, metrics,
-    namespaces, nodes, pod_security, preemption, priorities, quota, rbac, releases, sample_job, scale, secrets,
-    service_accounts, shapes, smi, workloads,
+    advertiser, api_server, canary, claims, closure, custom_resources, gang, gpus, identity, labels, launch, limits,
+    metrics, namespaces, nodes, pod_security, preemption, priorities, quota, rbac, releases, sample_job, scale,
+    secrets, service_accounts, shapes, smi, workloads,
 };
 use crate::desired::Desired;
 use crate::verify::check::Check;
