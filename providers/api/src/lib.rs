@@ -8,6 +8,7 @@ mod birth;
 #[cfg(feature = "contract")]
 pub mod contract;
 mod diff;
+mod node;
 mod observed;
 mod operation;
 mod provider;
@@ -16,6 +17,7 @@ mod words;
 
 pub use birth::{Birth, SystemWorkload, birth, gce_accelerator, node_taints, rehearsed_place, system_workloads};
 pub use diff::differences;
+pub use node::{NodeMarks, taints_of, to_node_taints};
 pub use observed::{ClusterSeen, Observed, PoolSeen, Seen, Why};
 pub use operation::{Disruption, FieldDiff, Operation, OperationAction, ProviderTarget};
 pub use provider::{Access, LeftBehind, Leftover, Progress, ProgressSink, Provider, ProviderError};

@@ -2,17 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use k8s_openapi::api::core::v1::{Node, Taint as NodeTaint};
+use k8s_openapi::api::core::v1::Node;
 use kube::ResourceExt as _;
-use serde_json::{Map, Value, json};
-use wbk_provider_api::{FieldDiff, PoolSpec, Taint, TaintEffect};
+use serde_json::{Value, json};
+use wbk_provider_api::{FieldDiff, NodeMarks, PoolSpec, taints_of, to_node_taints};
 
 use crate::assets::arch;
 use crate::names;
 use crate::simulator::NodeShape;
-
-/// Taints that the cluster itself sets and takes away.
-const LIFECYCLE: [&str; 2] = ["node.kubernetes.io/", "node.cloudprovider.kubernetes.io/"];
 
 /// The names of the nodes that the pool has.
 pub(super) fn names_of(pool: &PoolSpec) -> Vec<String> {
@@ -70,44 +67,23 @@ pub(super) fn make(blueprint: &str, pool: &PoolSpec, name: &str) -> Node {
         (names::BLUEPRINT.to_owned(), blueprint.to_owned()),
     ]));
     if !pool.taints.is_empty() {
-        node.spec.get_or_insert_default().taints = Some(pool.taints.iter().map(to_node_taint).collect());
+        node.spec.get_or_insert_default().taints = Some(to_node_taints(&pool.taints));
     }
     node
 }
 
-/// The merge patch that makes a node as the pool wants it; `None` where it is. `before` is the pool as it was: what
-/// only that had is taken away. What others added (NFD's labels) stays.
+/// The merge patch that makes a node as the pool wants it; `None` where it is. `before` is the pool as it was.
 pub(super) fn patch(blueprint: &str, before: &PoolSpec, pool: &PoolSpec, node: &Node) -> Option<Value> {
     let name = node.name_any();
-    let wanted = labels(blueprint, pool, &name);
-    let mut label_patch = Map::new();
-    for (key, value) in &wanted {
-        if node.labels().get(key) != Some(value) {
-            label_patch.insert(key.clone(), value.clone().into());
-        }
-    }
-    for key in labels(blueprint, before, &name).keys() {
-        if !wanted.contains_key(key) && node.labels().contains_key(key) {
-            label_patch.insert(key.clone(), Value::Null);
-        }
-    }
-    let mut patch = json!({"metadata": {"uid": node.uid()}});
-    let mut differs = !label_patch.is_empty();
-    patch["metadata"]["labels"] = label_patch.into();
+    let wanted = NodeMarks { labels: &labels(blueprint, pool, &name), taints: &pool.taints };
+    let marks = wanted.patch(&labels(blueprint, before, &name), node);
     let shape = shape_text(pool);
-    if node.annotations().get(names::SHAPE) != Some(&shape) {
-        differs = true;
-        patch["metadata"]["annotations"] = json!({names::SHAPE: shape});
+    if node.annotations().get(names::SHAPE) == Some(&shape) {
+        return marks;
     }
-    if ours(node) != sorted(&pool.taints) {
-        differs = true;
-        let mut taints: Vec<NodeTaint> = taints_of(node).iter().filter(|taint| is_lifecycle(taint)).cloned().collect();
-        taints.extend(pool.taints.iter().map(to_node_taint));
-        patch["spec"] = json!({"taints": taints});
-        // The list is replaced whole; a change by the cluster in between must not be lost.
-        patch["metadata"]["resourceVersion"] = node.resource_version().into();
-    }
-    differs.then_some(patch)
+    let mut patch = marks.unwrap_or_else(|| json!({"metadata": {"uid": node.uid()}}));
+    patch["metadata"]["annotations"] = json!({names::SHAPE: shape});
+    Some(patch)
 }
 
 /// How the nodes differ from what their pool says, sorted by path.
@@ -132,21 +108,8 @@ pub(super) fn deviations(blueprint: &str, pool: &PoolSpec, nodes: &[Node]) -> Ve
 
 fn of_node(blueprint: &str, pool: &PoolSpec, node: &Node, diff: &mut Vec<FieldDiff>) {
     let name = node.name_any();
-    for (key, value) in labels(blueprint, pool, &name) {
-        let has = node.labels().get(&key);
-        if has != Some(&value) {
-            let old = has.map(|has| has.clone().into());
-            diff.push(FieldDiff { path: format!("nodes[{name}].labels[{key}]"), old, new: Some(value.into()) });
-        }
-    }
-    let (has, wanted) = (ours(node), sorted(&pool.taints));
-    let path = |taint: &Taint| format!("nodes[{name}].taints[{}:{}]", taint.key, taint.effect.as_str());
-    for taint in wanted.iter().filter(|taint| !has.contains(taint)) {
-        diff.push(FieldDiff { path: path(taint), old: None, new: Some(taint.value.clone().into()) });
-    }
-    for taint in has.iter().filter(|taint| !wanted.contains(taint)) {
-        diff.push(FieldDiff { path: path(taint), old: Some(taint.value.clone().into()), new: None });
-    }
+    let wanted = NodeMarks { labels: &labels(blueprint, pool, &name), taints: &pool.taints };
+    diff.extend(wanted.deviations(node));
     let as_value = |text: &str| serde_json::from_str(text).unwrap_or_else(|_| Value::from(text));
     let has = node.annotations().get(names::SHAPE);
     let wanted = shape_text(pool);
@@ -171,55 +134,13 @@ pub(super) fn rebuilt(name: &str, wanted: Option<&PoolSpec>, nodes: &[Node]) -> 
         size: wanted.map_or(wbk_provider_api::PoolSize { min: count, max: count }, |wanted| wanted.size),
         capacity: wanted.map(|wanted| wanted.capacity).unwrap_or_default(),
         labels: node.labels().iter().filter(|(key, _)| is_wanted(key)).map(|(k, v)| (k.clone(), v.clone())).collect(),
-        taints: ours(node),
+        taints: taints_of(node),
     })
-}
-
-fn taints_of(node: &Node) -> &[NodeTaint] {
-    node.spec.as_ref().and_then(|spec| spec.taints.as_deref()).unwrap_or_default()
-}
-
-fn is_lifecycle(taint: &NodeTaint) -> bool {
-    LIFECYCLE.iter().any(|prefix| taint.key.starts_with(prefix))
-}
-
-/// The node's taints without the cluster's own, sorted.
-fn ours(node: &Node) -> Vec<Taint> {
-    let effect = |text: &str| match text {
-        "PreferNoSchedule" => TaintEffect::PreferNoSchedule,
-        "NoExecute" => TaintEffect::NoExecute,
-        _ => TaintEffect::NoSchedule,
-    };
-    let taints: Vec<Taint> = taints_of(node)
-        .iter()
-        .filter(|taint| !is_lifecycle(taint))
-        .map(|taint| Taint {
-            key: taint.key.clone(),
-            value: taint.value.clone().unwrap_or_default(),
-            effect: effect(&taint.effect),
-        })
-        .collect();
-    sorted(&taints)
-}
-
-fn sorted(taints: &[Taint]) -> Vec<Taint> {
-    let mut taints = taints.to_vec();
-    taints.sort();
-    taints
-}
-
-fn to_node_taint(taint: &Taint) -> NodeTaint {
-    NodeTaint {
-        key: taint.key.clone(),
-        value: (!taint.value.is_empty()).then(|| taint.value.clone()),
-        effect: taint.effect.as_str().into(),
-        time_added: None,
-    }
 }
 
 #[cfg(test)]
 mod tests {
-    use wbk_provider_api::{Capacity, PoolSize, Shape};
+    use wbk_provider_api::{Capacity, PoolSize, Shape, Taint, TaintEffect};
 
     use super::*;
 
@@ -244,19 +165,6 @@ mod tests {
     fn nodes_as_made_deviate_in_nothing_and_need_no_patch() {
         assert_eq!(deviations("b", &pool(), &nodes()), []);
         assert!(nodes().iter().all(|node| patch("b", &pool(), &pool(), node).is_none()));
-    }
-
-    #[test]
-    fn what_the_cluster_and_nfd_add_is_no_deviation() {
-        let mut nodes = nodes();
-        nodes[0].labels_mut().insert("feature.node.kubernetes.io/x".into(), "true".into());
-        let not_ready = NodeTaint {
-            key: "node.kubernetes.io/not-ready".into(),
-            effect: "NoSchedule".into(),
-            ..NodeTaint::default()
-        };
-        nodes[0].spec.as_mut().unwrap().taints.as_mut().unwrap().push(not_ready);
-        assert_eq!(deviations("b", &pool(), &nodes), []);
     }
 
     #[test]
