@@ -151,6 +151,39 @@ impl World {
         suite.run(&cx, None, stopped).await
     }
 
+    /// A container that the runtime does not start: once is a moment's trouble, twice is a fault.
+    async fn start_errors(&self) {
+        let cordon = |on: bool| json!({"spec": {"unschedulable": on}});
+        let (one, other) = (self.name("gpu", 0), self.name("gpu", 1));
+        self.send("PATCH", &format!("/api/v1/nodes/{other}"), &cordon(true)).await;
+        let next = async |count: &str| {
+            let body = json!({"metadata": {"annotations": {"wbk-infra/simulate-start-errors": count}}});
+            self.send("PATCH", &format!("/api/v1/nodes/{one}"), &body).await;
+        };
+        for id in PODS {
+            next("1").await;
+            let report = self.verify(options(), &[id]).await;
+            match &report.entries[0].outcome {
+                Outcome::Pass { evidence } => {
+                    for word in ["; a first try never began to run: it did not start", "StartError"] {
+                        assert!(evidence.measured.contains(word), "{id} has no `{word}`: {}", evidence.measured);
+                    }
+                }
+                other => panic!("{id} after one start error: {other:?}"),
+            }
+            next("2").await;
+            let words = ["did not start on simulated node", "exit code 128 (StartError", "; a first try met the same"];
+            self.ends("start errors", options(), id, Ends::Fails, &words).await;
+        }
+        let made = "labelSelector=app.kubernetes.io%2Fmanaged-by%3Dwbk-infra-verify";
+        for collection in ["/apis/batch/v1/namespaces/SPACE/jobs", "/api/v1/namespaces/SPACE/pods"] {
+            let path = format!("{}?{made}", collection.replace("SPACE", &self.space));
+            self.settles("no try is left", async || self.send("GET", &path, &Value::Null).await["items"] == json!([]))
+                .await;
+        }
+        self.send("PATCH", &format!("/api/v1/nodes/{other}"), &cordon(false)).await;
+    }
+
     /// Expects each check to end so, with all these words, soon.
     async fn ends(&self, fault: &str, options: VerifyOptions, id: &str, how: Ends, words: &[&str]) {
         let began = Instant::now();
@@ -226,6 +259,8 @@ async fn every_fault_of_nodes_ends_the_checks_with_its_reason() {
         world.ends("driver", options(), id, Ends::Fails, &["failed on simulated node", "exit code 9"]).await;
     }
     world.nodes(&json!({"metadata": {"annotations": {"wbk-infra/simulate-exit-code": null}}})).await;
+
+    world.start_errors().await;
 
     world.nodes(&json!({"metadata": {"annotations": {"wbk-infra/simulate-unhealthy-gpus": "1"}}})).await;
     world.settles("a GPU is unhealthy", async || world.gpus().await == [3, 3]).await;

@@ -26,7 +26,7 @@ pub use ownership::{
     DIGEST_ANNOTATION, FIELD_MANAGER, HELM_MANAGED_BY, MANAGED_BY, MANAGED_BY_LABEL, Marks, ORIGIN_ANNOTATION, Owner,
     Provenance, system_namespace,
 };
-pub(crate) use pod::{one_line, pod_trouble};
+pub(crate) use pod::{container_statuses, never_began, one_line, pod_trouble};
 pub(crate) use readiness::explain_pods;
 pub use readiness::{Readiness, readiness};
 pub(crate) use rollout::{Rollout, condition, going, is_true, name, number, text, workload};

@@ -38,14 +38,27 @@ pub(crate) fn pod_trouble(pod: &Value) -> Option<String> {
     }
 }
 
+/// Whether a pod failed because the container runtime did not start a container: nothing of it ever ran. The reasons are containerd's
+/// (`errorStartReason` of its CRI plugin) and Docker's; Kubernetes' own pod tests take the two for the same.
+pub(crate) fn never_began(pod: &Value) -> bool {
+    text(pod, "/status/phase") == "Failed"
+        && container_statuses(pod)
+            .any(|status| matches!(text(status, "/state/terminated/reason"), "StartError" | "ContainerCannotRun"))
+}
+
 fn node(pod: &Value) -> String {
     let node = text(pod, "/spec/nodeName");
     if node.is_empty() { "no node".into() } else { format!("node {node}") }
 }
 
+/// The statuses of its containers, init containers first.
+pub(crate) fn container_statuses(pod: &Value) -> impl Iterator<Item = &Value> {
+    let lists = ["/status/initContainerStatuses", "/status/containerStatuses"];
+    lists.into_iter().filter_map(|pointer| pod.pointer(pointer)?.as_array()).flatten()
+}
+
 fn container_trouble(pod: &Value) -> Option<String> {
-    let statuses = ["/status/initContainerStatuses", "/status/containerStatuses"];
-    statuses.iter().filter_map(|pointer| pod.pointer(pointer)?.as_array()).flatten().find_map(|status| {
+    container_statuses(pod).find_map(|status| {
         let container = text(status, "/name");
         if let Some(waiting) = status.pointer("/state/waiting") {
             let reason = text(waiting, "/reason");
@@ -101,6 +114,19 @@ mod tests {
         let pod = json!({"status": {"phase": "Failed", "containerStatuses": [
             {"name": "main", "state": {"terminated": {"reason": "Error", "exitCode": 3}}}]}});
         assert_eq!(pod_trouble(&pod).expect("trouble"), "container main ended with exit code 3 (Error)");
+    }
+
+    #[test]
+    fn a_container_that_was_never_started_is_told_from_one_that_failed() {
+        let ended = |reason: &str| {
+            json!({"status": {"phase": "Failed", "containerStatuses": [
+                {"name": "main", "state": {"terminated": {"reason": reason, "exitCode": 128}}}]}})
+        };
+        assert!(never_began(&ended("StartError")) && never_began(&ended("ContainerCannotRun")));
+        assert!(!never_began(&ended("Error")) && !never_began(&ended("OOMKilled")));
+        let mut restarts = ended("StartError");
+        restarts["status"]["phase"] = json!("Running");
+        assert!(!never_began(&restarts), "its kubelet tries again by itself");
     }
 
     #[test]

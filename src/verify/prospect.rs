@@ -4,7 +4,7 @@
 use serde_json::Value;
 
 use super::placement::{Placement, is_cordoned, offered, takes_pods};
-use crate::cluster::{condition, is_true, name, one_line, text};
+use crate::cluster::{condition, container_statuses, is_true, name, one_line, text};
 
 /// What can be seen at one moment.
 pub(super) struct Scene<'a> {
@@ -156,7 +156,7 @@ fn unscheduled(scene: &Scene<'_>, pod: &Value) -> Prospect {
 
 fn on_its_node(scene: &Scene<'_>, pod: &Value) -> Prospect {
     let on = text(pod, "/spec/nodeName");
-    for status in statuses(pod) {
+    for status in container_statuses(pod) {
         let Some(waiting) = status.pointer("/state/waiting") else { continue };
         let reason = text(waiting, "/reason");
         let message = one_line(text(waiting, "/message"));
@@ -201,11 +201,6 @@ fn on_its_node(scene: &Scene<'_>, pod: &Value) -> Prospect {
             }
         }
     }
-}
-
-fn statuses(pod: &Value) -> impl Iterator<Item = &Value> {
-    let lists = ["/status/initContainerStatuses", "/status/containerStatuses"];
-    lists.into_iter().filter_map(|pointer| pod.pointer(pointer)?.as_array()).flatten()
 }
 
 /// A node and what keeps pods from it.

@@ -17,6 +17,8 @@ pub const SIMULATE_EXIT_CODE: &str = "wbk-infra/simulate-exit-code";
 pub const SIMULATE_FAILURE: &str = "wbk-infra/simulate-failure";
 /// Annotation of a node: its kubelet says that it is not ready, with this message, and starts nothing.
 pub const SIMULATE_NOT_READY: &str = "wbk-infra/simulate-not-ready";
+/// Annotation of a node: so many of the next pods there that would finish are not started by its container runtime; counted down.
+pub const SIMULATE_START_ERRORS: &str = "wbk-infra/simulate-start-errors";
 /// Annotation of a node: so many of its GPUs are there and not healthy.
 pub const SIMULATE_UNHEALTHY_GPUS: &str = "wbk-infra/simulate-unhealthy-gpus";
 

@@ -14,7 +14,7 @@ use super::of_kind;
 use crate::cluster::text;
 use crate::verify::check::CheckId;
 use crate::verify::context::CheckContext;
-use crate::verify::follow::{Ended, Following, Goal, Growth, Kind, make, remove};
+use crate::verify::follow::{Ended, Following, Goal, Growth, Kind};
 use crate::verify::marks::object_name;
 use crate::verify::placement::Placement;
 use crate::verify::probe::{Answer, dry_run};
@@ -85,7 +85,7 @@ pub(super) async fn ask(cx: &CheckContext, check: &CheckId, node: &str, placemen
         Ok((Ended::Stuck(found) | Ended::Late(found), _)) => {
             none(format!("the debug pod did not run on node {node}: {}", found.words))
         }
-        Ok((Ended::Gone(words), _)) => none(words),
+        Ok((Ended::NotBegun(words) | Ended::Gone(words), _)) => none(words),
         Err(why) => none(format!("the debug pod could not be made: {why}")),
     }
 }
@@ -97,27 +97,15 @@ async fn run(
     pod: Value,
     placement: &Placement,
 ) -> Result<(Ended, String), String> {
-    let made = match make(cx, check, (Kind::Pod, space), pod, BOUND).await {
-        Ok(Ok(made)) => made,
-        Ok(Err(refused)) => return Err(refused.words),
-        Err(trouble) => return Err(trouble.to_string()),
+    let following =
+        Following { check, placement, resource: None, goal: Goal::Ends, growth: Growth::Fixed, bound: BOUND };
+    let followed = following.send(cx, (Kind::Pod, space), pod).await.map_err(|trouble| trouble.to_string())?;
+    let log = match followed.ended {
+        Ended::Reached => cx.api().text(&format!("{}/log", followed.path())).await.unwrap_or_default(), // Without a log it saw nothing.
+        _ => String::new(),
     };
-    let following = Following {
-        check,
-        made: &made,
-        placement,
-        resource: None,
-        goal: Goal::Ends,
-        growth: Growth::Fixed,
-        bound: BOUND,
-    };
-    let followed = following.run(cx).await;
-    let log = cx.api().text(&format!("{}/log", made.path)).await;
-    remove(cx, &made).await;
-    match (followed, log) {
-        (Ok(followed), log) => Ok((followed.ended, log.unwrap_or_default())), // Without a log it saw nothing.
-        (Err(trouble), _) => Err(trouble.to_string()),
-    }
+    followed.remove(cx).await;
+    Ok((followed.ended, log))
 }
 
 fn read(node: &str, tool: Tool, log: &str) -> Told {

@@ -17,7 +17,7 @@ use crate::desired::Desired;
 use crate::verify::api::Trouble;
 use crate::verify::check::{Applicability, Check, CheckId, Evidence, LOOK, Outcome};
 use crate::verify::context::{CheckContext, VerifyOptions};
-use crate::verify::follow::{Ended, Kind, conclude, make, remove};
+use crate::verify::follow::{Followed, Kind, conclude, make, remove};
 use crate::verify::marks::object_name;
 use crate::verify::placement::{GpuAsk, Placement};
 
@@ -121,7 +121,7 @@ impl Oversized {
                     for one in &made {
                         remove(cx, one).await;
                     }
-                    return Ok(conclude(Ended::Stuck(refused), &self.placement, Duration::ZERO, evidence));
+                    return Ok(conclude(&Followed::refused(refused), &self.placement, evidence));
                 }
             }
         }

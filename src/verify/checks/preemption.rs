@@ -18,7 +18,7 @@ use crate::desired::{Desired, DesiredObject, Origin};
 use crate::verify::api::Trouble;
 use crate::verify::check::{Applicability, Check, CheckId, Evidence, LOOK, Outcome};
 use crate::verify::context::{CheckContext, Nodes, OptIn, VerifyOptions};
-use crate::verify::follow::{Ended, Following, Goal, Growth, Kind, Made, conclude, make, remove};
+use crate::verify::follow::{Ended, Followed, Following, Goal, Growth, Kind, Made, conclude, make, remove};
 use crate::verify::marks::object_name;
 use crate::verify::placement::{GpuAsk, Placement, held, offered, takes_pods};
 
@@ -88,10 +88,9 @@ impl Check for PushesOut {
 }
 
 impl PushesOut {
-    fn following<'a>(&'a self, check: &'a CheckId, made: &'a Made, bound: Duration) -> Following<'a> {
+    fn following<'a>(&'a self, check: &'a CheckId, bound: Duration) -> Following<'a> {
         Following {
             check,
-            made,
             placement: &self.placement,
             resource: Some(&self.gpu.resource),
             goal: Goal::Runs,
@@ -153,26 +152,28 @@ impl PushesOut {
             goes_on(&mut pod);
             pod
         };
+        // All of them at once, so that large pools take no longer.
         for (at, gpus) in free.iter().enumerate() {
             match make(cx, &id, (Kind::Pod, space), pod(format!("low{at}"), &self.low, *gpus), bound).await? {
                 Ok(one) => made.push(one),
-                Err(refused) => return Ok(conclude(Ended::Stuck(refused), &self.placement, Duration::ZERO, evidence)),
+                Err(refused) => return Ok(conclude(&Followed::refused(refused), &self.placement, evidence)),
             }
         }
-        for one in made.iter() {
-            let followed = self.following(&id, one, bound).run(cx).await?;
+        for one in made.iter_mut() {
+            let followed = self.following(&id, bound).follow(cx, one.clone()).await?;
+            if let Some(there) = &followed.made {
+                *one = there.clone();
+            }
             if !matches!(followed.ended, Ended::Reached) {
-                return Ok(conclude(followed.ended, &self.placement, followed.took, evidence));
+                return Ok(conclude(&followed, &self.placement, evidence));
             }
         }
         let lows: Vec<String> = made.iter().map(|one| one.path.clone()).collect();
         let began = Instant::now();
-        match make(cx, &id, (Kind::Pod, space), pod("high".into(), &self.high.id.name, 1), bound).await? {
-            Ok(one) => made.push(one),
-            Err(refused) => return Ok(conclude(Ended::Stuck(refused), &self.placement, Duration::ZERO, evidence)),
-        }
-        let high = made.last().expect("it was pushed just now");
-        let followed = self.following(&id, high, cx.options.patience.max(Duration::from_secs(10))).run(cx).await?;
+        let high = pod("high".into(), &self.high.id.name, 1);
+        let following = self.following(&id, cx.options.patience.max(Duration::from_secs(10)));
+        let followed = following.send(cx, (Kind::Pod, space), high).await?;
+        made.extend(followed.made.clone());
         let pushed = self.pushed_out(cx, &lows).await?;
         Ok(match (&followed.ended, pushed) {
             (Ended::Reached, Some(pushed)) => {
@@ -180,11 +181,15 @@ impl PushesOut {
                 let seconds = began.elapsed().as_secs_f64();
                 let measured = format!("{pushed} made way on node {} in {seconds:.1} s{simulated}", followed.node());
                 Outcome::pass(
-                    evidence(measured).with(json!({"node": followed.node(), "seconds": seconds, "filled": free})),
+                    evidence(followed.told(&measured))
+                        .with(json!({"node": followed.node(), "seconds": seconds, "filled": free})),
                 )
             }
             (Ended::Reached, None) => {
                 Outcome::inconclusive("the pool had room after all: nothing was pushed out, and nothing had to be")
+            }
+            (ended, _) if followed.made.is_none() || matches!(ended, Ended::NotBegun(_)) => {
+                conclude(&followed, &self.placement, evidence)
             }
             _ => {
                 let words = format!(

@@ -13,7 +13,7 @@ use crate::desired::Desired;
 use crate::verify::api::Trouble;
 use crate::verify::check::{Applicability, Check, CheckId, Evidence, LOOK, Outcome};
 use crate::verify::context::{CheckContext, Nodes, VerifyOptions};
-use crate::verify::follow::{Ended, Following, Goal, Growth, Kind, conclude, make, remove};
+use crate::verify::follow::{Ended, Following, Goal, Growth, Kind, conclude};
 use crate::verify::marks::object_name;
 use crate::verify::placement::Placement;
 
@@ -73,24 +73,17 @@ impl SampleJob {
         let wanted = format!("a Job pinned to pool {} completes", self.placement.pool);
         let source = format!("POST and GET /apis/batch/v1/namespaces/{space}/jobs");
         let evidence = |measured: String| Evidence::new(measured, wanted, source);
-        let made = match make(cx, &id, (Kind::Job, space), job, bound).await? {
-            Ok(made) => made,
-            Err(refused) => {
-                return Ok(conclude(Ended::Stuck(refused), &self.placement, Duration::ZERO, evidence));
-            }
-        };
         let resource = self.placement.gpu.as_ref().map(|gpu| gpu.resource.as_str());
         let following = Following {
             check: &id,
-            made: &made,
             placement: &self.placement,
             resource,
             goal: Goal::Ends,
             growth: Growth::Fixed,
             bound,
         };
-        let followed = following.run(cx).await?;
-        remove(cx, &made).await;
+        let followed = following.send(cx, (Kind::Job, space), job).await?;
+        followed.remove(cx).await;
         Ok(match followed.ended {
             Ended::Reached => {
                 let simulated = match cx.nodes {
@@ -98,12 +91,12 @@ impl SampleJob {
                     Nodes::Simulated => " on a simulated node",
                 };
                 let measured = format!("completed in {:.1} s{simulated}", followed.took.as_secs_f64());
-                Outcome::pass(evidence(measured).with(json!({
-                    "job": made.path, "node": followed.node(), "seconds": followed.took.as_secs_f64(),
+                Outcome::pass(evidence(followed.told(&measured)).with(json!({
+                    "job": followed.path(), "node": followed.node(), "seconds": followed.took.as_secs_f64(),
                     "simulated": cx.nodes == Nodes::Simulated,
                 })))
             }
-            ended => conclude(ended, &self.placement, followed.took, evidence),
+            _ => conclude(&followed, &self.placement, evidence),
         })
     }
 }

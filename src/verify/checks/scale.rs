@@ -13,7 +13,7 @@ use crate::desired::Desired;
 use crate::verify::api::Trouble;
 use crate::verify::check::{Applicability, Check, CheckId, Evidence, LOOK, Outcome};
 use crate::verify::context::{CheckContext, OptIn, VerifyOptions};
-use crate::verify::follow::{Ended, Following, Goal, Growth, Kind, conclude, make, remove};
+use crate::verify::follow::{Ended, Following, Goal, Growth, Kind, conclude};
 use crate::verify::placement::Placement;
 
 pub(super) fn derive(desired: &Desired, checks: &mut Vec<Arc<dyn Check>>) {
@@ -73,21 +73,16 @@ impl FromZero {
         let source = format!("POST and GET /api/v1/namespaces/{space}/pods");
         let wanted = format!("a pod pinned to pool {} runs within {} s", self.placement.pool, bound.as_secs());
         let evidence = |measured: String| Evidence::new(measured, wanted, source);
-        let made = match make(cx, &id, (Kind::Pod, space), pod, bound).await? {
-            Ok(made) => made,
-            Err(refused) => return Ok(conclude(Ended::Stuck(refused), &self.placement, Duration::ZERO, evidence)),
-        };
         let following = Following {
             check: &id,
-            made: &made,
             placement: &self.placement,
             resource: self.placement.gpu.as_ref().map(|gpu| gpu.resource.as_str()),
             goal: Goal::Ends,
             growth: Growth::Expected,
             bound,
         };
-        let followed = following.run(cx).await?;
-        remove(cx, &made).await;
+        let followed = following.send(cx, (Kind::Pod, space), pod).await?;
+        followed.remove(cx).await;
         Ok(match followed.ended {
             Ended::Reached => {
                 let seconds = followed.took.as_secs_f64();
@@ -95,9 +90,11 @@ impl FromZero {
                     "from {before} nodes: the pod ran on {} after {seconds:.0} s; the autoscaler takes the node away again",
                     followed.node()
                 );
-                Outcome::pass(evidence(measured).with(json!({"node": followed.node(), "seconds": seconds})))
+                Outcome::pass(
+                    evidence(followed.told(&measured)).with(json!({"node": followed.node(), "seconds": seconds})),
+                )
             }
-            ended => conclude(ended, &self.placement, followed.took, evidence),
+            _ => conclude(&followed, &self.placement, evidence),
         })
     }
 }

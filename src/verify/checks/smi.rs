@@ -15,7 +15,7 @@ use crate::desired::Desired;
 use crate::verify::api::Trouble;
 use crate::verify::check::{Applicability, Check, CheckId, Evidence, LOOK, Outcome};
 use crate::verify::context::{CheckContext, Nodes, OptIn, VerifyOptions};
-use crate::verify::follow::{Ended, Followed, Following, Goal, Growth, Kind, Made, conclude, make, remove};
+use crate::verify::follow::{Ended, Followed, Following, Goal, Growth, Kind, conclude};
 use crate::verify::placement::{GpuAsk, Placement, is_fake, takes_pods};
 use crate::verify::prospect::Cause;
 
@@ -94,27 +94,20 @@ impl SeesItsGpu {
         let source = format!("POST, GET and log of /api/v1/namespaces/{space}/pods/{}", name(&pod));
         let wanted = format!("1 {} on pool {}", self.gpu.resource, self.placement.pool);
         let evidence = |measured: String| Evidence::new(measured, wanted, source);
-        let made = match make(cx, &id, (Kind::Pod, space), pod, bound).await? {
-            Ok(made) => made,
-            Err(refused) => {
-                return Ok(conclude(Ended::Stuck(refused), &self.placement, Duration::ZERO, evidence));
-            }
-        };
         let following = Following {
             check: &id,
-            made: &made,
             placement: &self.placement,
             resource: Some(&self.gpu.resource),
             goal: Goal::Ends,
             growth: Growth::Fixed,
             bound,
         };
-        let followed = following.run(cx).await?;
+        let followed = following.send(cx, (Kind::Pod, space), pod).await?;
         let outcome = match &followed.ended {
-            Ended::Reached => self.reached(cx, &made, &followed, evidence).await,
-            ended => conclude(ended.clone(), &self.placement, followed.took, evidence),
+            Ended::Reached => self.reached(cx, &followed, evidence).await,
+            _ => conclude(&followed, &self.placement, evidence),
         };
-        remove(cx, &made).await;
+        followed.remove(cx).await;
         drop(room);
         Ok(match outcome {
             Outcome::Fail { evidence, hint } => self.told_apart(cx, &followed, evidence, hint).await,
@@ -125,7 +118,6 @@ impl SeesItsGpu {
     async fn reached(
         &self,
         cx: &CheckContext,
-        made: &Made,
         followed: &Followed,
         evidence: impl FnOnce(String) -> Evidence,
     ) -> Outcome {
@@ -136,9 +128,9 @@ impl SeesItsGpu {
                 "simulated: given a GPU on node {node} in {seconds:.1} s; no container ran, so that runtime and driver are \
                  not proved"
             );
-            return Outcome::pass(evidence(measured).with(data(Value::Null)));
+            return Outcome::pass(evidence(followed.told(&measured)).with(data(Value::Null)));
         }
-        let log = match cx.api().text(&format!("{}/log", made.path)).await {
+        let log = match cx.api().text(&format!("{}/log", followed.path())).await {
             Ok(log) => log,
             Err(trouble) => {
                 return Outcome::inconclusive(format!(
@@ -146,7 +138,9 @@ impl SeesItsGpu {
                 ));
             }
         };
-        judge(&tool(&self.gpu.resource), node, seconds, &log, |measured, seen| evidence(measured).with(data(seen)))
+        judge(&tool(&self.gpu.resource), node, seconds, &log, |measured, seen| {
+            evidence(followed.told(&measured)).with(data(seen))
+        })
     }
 
     /// Where a GPU pod failed on real nodes: is it the driver, or what lies between it and the pod?
@@ -158,7 +152,7 @@ impl SeesItsGpu {
         hint: Option<String>,
     ) -> Outcome {
         let of_gpus = match &followed.ended {
-            Ended::Reached | Ended::Failed(_) => true,
+            Ended::Reached | Ended::Failed(_) | Ended::NotBegun(_) => true,
             Ended::Stuck(found) | Ended::Late(found) => {
                 matches!(found.cause, Cause::NoGpus | Cause::Container | Cause::Kubelet | Cause::Waiting)
             }

@@ -20,6 +20,8 @@ pub(super) struct Faults {
     pub not_ready: Option<String>,
     /// GPUs that are there and not healthy.
     pub unhealthy_gpus: u32,
+    /// How many of the next programs its container runtime does not start.
+    pub start_errors: u32,
     /// How programs on it end.
     pub exit_code: Option<i32>,
 }
@@ -31,9 +33,20 @@ impl Faults {
             not_ready: annotation(names::SIMULATE_NOT_READY).map(str::to_owned),
             // A number that cannot be read is none.
             unhealthy_gpus: annotation(names::SIMULATE_UNHEALTHY_GPUS).and_then(|n| n.parse().ok()).unwrap_or(0),
+            start_errors: annotation(names::SIMULATE_START_ERRORS).and_then(|n| n.parse().ok()).unwrap_or(0),
             exit_code: annotation(names::SIMULATE_EXIT_CODE).and_then(|code| code.parse().ok()),
         }
     }
+}
+
+/// The merge patch that takes one from the start errors that are left. It is a patch of the node as it was seen, so that no two pods
+/// take the same one.
+pub(super) fn one_start_error_less(node: &Node) -> Value {
+    let left = Faults::of(node).start_errors.saturating_sub(1);
+    json!({"metadata": {
+        "uid": node.uid(), "resourceVersion": node.resource_version(),
+        "annotations": {names::SIMULATE_START_ERRORS: left.to_string()},
+    }})
 }
 
 /// Which of the pods that change a node run on it.

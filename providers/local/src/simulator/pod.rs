@@ -23,6 +23,8 @@ pub(super) enum Next {
     LookIn(Duration),
     /// Merge this into it, by its status.
     Patch(Value),
+    /// The same for a start that fails, once that is counted on its node.
+    NotStarted(Value),
     /// Remove it: its containers have stopped.
     Remove,
 }
@@ -62,6 +64,9 @@ pub(super) fn next(pod: &Pod, faults: &Faults, now: Timestamp) -> Next {
     }
     if phase != "Running" && spec.containers.iter().any(|container| unpullable(container).is_some()) {
         return pull(pod, spec, &status, now);
+    }
+    if phase != "Running" && faults.start_errors > 0 && finishes(pod, spec) {
+        return Next::NotStarted(not_started(pod, spec, &status, now));
     }
     if phase != "Running" {
         return Next::Patch(running(pod, spec, &status, now));
@@ -200,6 +205,22 @@ fn finished(pod: &Pod, spec: &PodSpec, status: &PodStatus, code: i32, now: Times
     let ours = [condition("ContainersReady", "False", reason, now), condition("Ready", "False", reason, now)];
     let conditions = conditions(status, &ours, now);
     patch(pod, json!({"phase": phase, "conditions": conditions, "containerStatuses": containers}))
+}
+
+/// Reason and exit code are containerd's (`errorStartReason`, `errorStartExitCode` of its CRI plugin).
+fn not_started(pod: &Pod, spec: &PodSpec, status: &PodStatus, now: Timestamp) -> Value {
+    let state = json!({"terminated": {
+        "exitCode": 128, "reason": "StartError", "message": "simulated by an annotation of the node",
+        "startedAt": Timestamp::UNIX_EPOCH, "finishedAt": now,
+    }});
+    let containers: Vec<Value> =
+        spec.containers.iter().map(|container| container_status(pod, container, &state, false)).collect();
+    let kinds = ["ContainersReady", "Ready"];
+    let conditions = conditions(status, &kinds.map(|kind| condition(kind, "False", "PodFailed", now)), now);
+    let status = json!({
+        "phase": "Failed", "startTime": now, "hostIP": host(pod), "conditions": conditions, "containerStatuses": containers,
+    });
+    patch(pod, status)
 }
 
 /// The uid makes it a patch of this pod alone, not of one that took its name.
@@ -365,6 +386,17 @@ mod tests {
         let second = status(next(&with(&first), &Faults::default(), at(1)));
         assert_eq!(second["containerStatuses"][0]["state"]["waiting"]["reason"], "ImagePullBackOff");
         assert_eq!(next(&with(&second), &Faults::default(), at(2)), Next::Nothing);
+    }
+
+    #[test]
+    fn a_start_error_ends_what_would_finish_and_leaves_alone_what_runs_on() {
+        let faults = Faults { start_errors: 1, ..Faults::default() };
+        let Next::NotStarted(patch) = next(&pod(json!({})), &faults, at(0)) else { panic!("it was started") };
+        assert_eq!(patch["status"]["phase"], "Failed");
+        let ended = &patch["status"]["containerStatuses"][0]["state"]["terminated"];
+        assert_eq!((&ended["reason"], &ended["exitCode"]), (&json!("StartError"), &json!(128)));
+        let service = pod(json!({"spec": {"restartPolicy": "Always"}}));
+        assert_eq!(status(next(&service, &faults, at(0)))["phase"], "Running");
     }
 
     #[test]

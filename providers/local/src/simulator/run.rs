@@ -216,9 +216,23 @@ impl Simulator {
             Key::Node(name) => self.look_at_node(name),
             Key::Pod(namespace, name) => {
                 let pod = self.pods.get(namespace, name)?;
-                let faults = Faults::of(self.nodes.get("", node_of(pod)?)?);
+                let node = self.nodes.get("", node_of(pod)?)?;
                 let api = Api::<Pod>::namespaced(self.client.clone(), namespace);
-                pod_work(api, pod, pod::next(pod, &faults, Timestamp::now()))
+                match pod::next(pod, &Faults::of(node), Timestamp::now()) {
+                    Next::NotStarted(patch) => {
+                        let (nodes, node) = (Api::<Node>::all(self.client.clone()), node.clone());
+                        let failed = pod_work(api, pod, Next::Patch(patch))?;
+                        Some(Box::pin(async move {
+                            let less = Patch::Merge(node::one_start_error_less(&node));
+                            match nodes.patch(&node.name_any(), &params(), &less).await {
+                                Ok(_) => failed.await,
+                                // Where the node has changed, its pods are looked at again.
+                                Err(error) => outcome("count a start error of a node", Err(error)),
+                            }
+                        }))
+                    }
+                    next => pod_work(api, pod, next),
+                }
             }
         }
     }
@@ -267,7 +281,7 @@ fn pod_work(api: Api<Pod>, pod: &Pod, next: Next) -> Option<BoxFuture<'static, O
     match next {
         Next::Nothing => None,
         Next::LookIn(after) => Some(Box::pin(async move { Outcome::LookIn(after) })),
-        Next::Patch(patch) => Some(Box::pin(async move {
+        Next::Patch(patch) | Next::NotStarted(patch) => Some(Box::pin(async move {
             let patched: kube::Result<Pod> = api.patch_status(&name, &params(), &Patch::<Value>::Merge(patch)).await;
             outcome("report the status of a pod", patched.map(drop))
         })),
