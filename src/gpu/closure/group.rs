@@ -89,7 +89,8 @@ pub fn of_pools(wanted: &Wanted, gpus: &BTreeMap<String, PoolGpus>, arch: &str) 
     let provider = wanted.cluster.provider;
     let mut groups: Vec<(Group, Node)> =
         wanted.pools.values().map(|pool| of_pool(wanted, pool, gpus.get(&pool.name), arch)).collect();
-    if provider == ProviderKind::Kind {
+    // Where a pool has it, it is one of that pool's nodes, with that pool's taints alone.
+    if provider == ProviderKind::Kind && wanted.cluster.kind.control_plane.is_none() {
         groups.push(control_plane(wanted, arch));
     }
     groups
