@@ -77,6 +77,8 @@ enum Deed {
     Refuse { manifest: Value, words: String },
     /// The latest revision of a release has another status.
     Release { release: String, status: String },
+    /// The cluster is not as it is wanted in something that its provider cannot change: why it must be made anew.
+    Outdate(String),
     /// A Job's pod runs on a node of a pool.
     Job { pool: String, pod: String },
 }
@@ -135,6 +137,7 @@ fn happen(rig: &Rig, deed: &Deed) {
             store.refused.insert(at, words.clone());
         }
         Deed::Release { release: name, status } => world::set_status(&mut store, &release(name), status),
+        Deed::Outdate(why) => rig.provider.outdate(why),
         Deed::Job { pool, pod } => rig.provider.run_job(pool, pod),
     }
 }

@@ -260,6 +260,11 @@ impl Actuator for PlatformActuator<'_> {
                     // The last thing in the cluster before the cluster itself.
                     self.reach().await?;
                     self.end(false).await?;
+                } else if step.action == Action::Replace && self.plan.world.is_some() {
+                    // Another apply that works in it is waited for; what comes afterwards is in another cluster.
+                    self.reach().await?;
+                    self.end(false).await?;
+                    self.cluster.write().await.connection = None;
                 }
                 let progress = |Progress(line): Progress| say(line);
                 self.provider.perform(&self.plan.wanted, operation, token, &progress).await?;

@@ -34,6 +34,38 @@ pub struct Live {
     pub unseen: BTreeMap<String, Why>,
 }
 
+impl Live {
+    /// As it is once everything in the cluster is gone, and `why` that is.
+    pub fn emptied(&self, why: &str) -> Self {
+        let absent = |state: &ObjectState| match state {
+            ObjectState::Absent(birth @ (Birth::NoKind | Birth::Refused(_))) => ObjectState::Absent(birth.clone()),
+            ObjectState::Absent(Birth::Tried | Birth::Estimated(_))
+            | ObjectState::Present(..)
+            | ObjectState::Unknown(_) => ObjectState::Absent(Birth::Estimated(why.to_owned())),
+        };
+        let unmade = |(id, state): (&ReleaseId, &ReleaseState)| match state {
+            // Without inputs nobody wants it: it goes with the rest.
+            ReleaseState::Seen { inputs: None, .. } => None,
+            ReleaseState::Seen { record: _, inputs, drifted: _, objects } => {
+                let (inputs, objects) = (inputs.clone(), *objects);
+                Some((id.clone(), ReleaseState::Seen { record: None, inputs, drifted: BTreeMap::new(), objects }))
+            }
+            ReleaseState::Unknown(why) => Some((id.clone(), ReleaseState::Unknown(why.clone()))),
+        };
+        Self {
+            provider: self.provider.clone(),
+            cluster: self.cluster.clone(),
+            objects: self.objects.iter().map(|(key, state)| (key.clone(), absent(state))).collect(),
+            extras: Vec::new(),
+            releases: self.releases.iter().filter_map(unmade).collect(),
+            // They are W&B's, outside of it.
+            queues: self.queues.clone(),
+            namespaces: BTreeSet::new(),
+            unseen: BTreeMap::new(),
+        }
+    }
+}
+
 /// The API server of the cluster.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ClusterState {

@@ -12,7 +12,7 @@ pub(crate) use removal::is_made_by_kubernetes;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use wbk_provider_api::Operation;
+use wbk_provider_api::{Operation, OperationAction, ProviderTarget};
 
 use super::{Action, Advice, NotPlanned, Phase, Plan, Step, StepId, Target, WhyNot};
 use crate::{
@@ -65,6 +65,9 @@ pub(crate) fn is_data(kind: &GroupKind) -> bool {
 
 /// What makes the live state the desired one, and why not the rest.
 pub fn plan(desired: &Desired, live: &Live, operations: &[Operation], options: &PlanOptions) -> Plan {
+    // What is in a cluster that is made anew goes with it, and is made again.
+    let emptied = replaces_cluster(operations, options).then(|| live.emptied("the cluster is made anew"));
+    let live = emptied.as_ref().unwrap_or(live);
     let mut draft = Draft::new(desired, live, options);
     draft.provider(operations);
     draft.objects();
@@ -74,6 +77,16 @@ pub fn plan(desired: &Desired, live: &Live, operations: &[Operation], options: &
     draft.extras();
     draft.unseen();
     draft.finish(false)
+}
+
+fn replaces_cluster(operations: &[Operation], options: &PlanOptions) -> bool {
+    operations.iter().any(|operation| match &operation.target {
+        ProviderTarget::Cluster(name) => {
+            operation.action == OperationAction::Replace
+                && options.may_delete(&Target::Cluster(name.clone()).to_string())
+        }
+        ProviderTarget::NodePool(_) => false,
+    })
 }
 
 /// What takes the platform away. `desired` names what may still be there; `operations` are the provider's.

@@ -269,13 +269,13 @@ pub struct Step {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum WhyNot {
-    /// It would fail, or needs a decision.
+    /// It would fail, or needs a decision: what is wanted is not there until somebody acts.
     Blocked,
     /// It is somebody else's.
     Unmanaged,
     /// It could not be seen.
     Unseen,
-    /// It is data or protected; it goes only when named.
+    /// It is data or protected and no longer wanted; it goes only when named.
     Protected,
     /// The policy's limit is reached.
     OverBudget,

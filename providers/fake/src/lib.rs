@@ -34,6 +34,7 @@ struct State {
     running: bool,
     pools: BTreeMap<String, Pool>,
     unseen: Option<String>,
+    outdated: Option<String>,
     faults: BTreeMap<String, Fault>,
     tokens: BTreeSet<String>,
     performed: Vec<(OperationAction, String)>,
@@ -76,6 +77,11 @@ impl FakeProvider {
     /// Somebody changed a node of a pool by hand.
     pub fn deviate(&self, pool: &str, difference: FieldDiff) {
         self.touch(pool, |pool| pool.deviations.push(difference));
+    }
+
+    /// The cluster is not as it is wanted from now on in something that is fixed, and why it must be made anew.
+    pub fn outdate(&self, why: &str) {
+        self.lock().outdated = Some(why.to_owned());
     }
 
     /// A Job's pod runs on a node of a pool.
@@ -158,7 +164,13 @@ impl State {
                 self.cluster = None;
                 self.running = false;
             }
-            (ProviderTarget::Cluster(_), OperationAction::Update | OperationAction::Replace) => {
+            (ProviderTarget::Cluster(_), OperationAction::Replace) => {
+                self.pools.clear();
+                self.make_cluster();
+                self.outdated = None;
+                wanted.pools.values().for_each(|pool| self.put_pool(pool));
+            }
+            (ProviderTarget::Cluster(_), OperationAction::Update) => {
                 return Err("a cluster in memory has nothing to change".into());
             }
             (ProviderTarget::NodePool(name), OperationAction::Create | OperationAction::Update) => {
@@ -268,6 +280,13 @@ impl Provider for FakeProvider {
             if let (false, Seen::Present(found)) = (wanted.pools.contains_key(name), found) {
                 operations.push(delete(name, found, "the blueprint no longer has it"));
             }
+        }
+        if let (Seen::Present(found), Some(why)) = (&seen.cluster, self.lock().outdated.as_deref()) {
+            let name = wanted.cluster.name.clone();
+            operations.push(Operation {
+                disruption: Disruption::LosesData(format!("everything in cluster {name}")),
+                ..operation(OperationAction::Replace, ProviderTarget::Cluster(name), why, &found.fingerprint)
+            });
         }
         operations
     }

@@ -273,7 +273,10 @@ pub(crate) async fn apply_pool(
         remove_node(machine, &client, container, progress).await?;
     }
     ready(&client, &names, progress).await?;
-    put_record(&client, &pool.name, Some(pool)).await
+    // Nodes that only another cluster can have are not there, and the record does not say that they are.
+    let is_short = kept.len() < usize::try_from(pool.size.min).unwrap_or(usize::MAX);
+    let size = if is_short { before.size } else { pool.size };
+    put_record(&client, &pool.name, Some(&PoolSpec { size, ..pool.clone() })).await
 }
 
 fn recorded(world: &World, pool: &str) -> bool {

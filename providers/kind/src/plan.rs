@@ -150,8 +150,10 @@ impl Anew {
 }
 
 fn update(pool: &PoolSpec, found: &PoolSeen) -> Option<Operation> {
-    // Nodes that are missing are the cluster's matter; nothing here can make them.
-    let mut changes = differences(&found.spec, pool);
+    // Nodes that are missing are the cluster's matter; nothing here can make them, and an update must not say that it did.
+    let here =
+        if pool.size.min > found.nodes { PoolSpec { size: found.spec.size, ..pool.clone() } } else { pool.clone() };
+    let mut changes = differences(&found.spec, &here);
     let reason = match (changes.is_empty(), found.deviations.is_empty(), found.nodes > pool.size.min) {
         (true, true, false) => return None,
         (false, true, _) => "the blueprint wants it otherwise",
@@ -260,9 +262,15 @@ mod tests {
         let before = wanted(vec![pool("a", 2), pool("b", 1)]);
         let world = seen(&before);
         let more = plan(&wanted(vec![pool("a", 3), pool("b", 1)]), &world);
-        assert_eq!(lines(&more), ["Update node pool a", "Replace cluster k"]);
-        assert!(more[1].reason.contains("pool a needs 3"), "{}", more[1].reason);
-        assert!(matches!(more[1].disruption, Disruption::LosesData(_)));
+        assert_eq!(lines(&more), ["Replace cluster k"], "no update can add a node");
+        assert!(more[0].reason.contains("pool a needs 3"), "{}", more[0].reason);
+        assert!(matches!(more[0].disruption, Disruption::LosesData(_)));
+        let mut labelled = pool("a", 3);
+        labelled.labels.insert("new".into(), "1".into());
+        let both = plan(&wanted(vec![labelled, pool("b", 1)]), &world);
+        assert_eq!(lines(&both), ["Update node pool a", "Replace cluster k"]);
+        let paths: Vec<&str> = both[0].diff.iter().map(|diff| diff.path.as_str()).collect();
+        assert_eq!(paths, ["labels.new"], "what can be changed in place is");
         let added = plan(&wanted(vec![pool("a", 2), pool("b", 1), pool("c", 1)]), &world);
         assert_eq!(lines(&added), ["Replace cluster k"]);
         let fewer = plan(&wanted(vec![pool("a", 1)]), &world);

@@ -189,7 +189,7 @@ impl Draft<'_> {
                 if is_data(&object.id.key().kind) && !self.options.may_delete(&what) {
                     let reason = format!("it cannot change in place ({words}), and replacing it would lose data");
                     return self.skip(
-                        WhyNot::Protected,
+                        WhyNot::Blocked,
                         &what,
                         reason,
                         Some(format!("name it to replace it: --delete {what:?}")),

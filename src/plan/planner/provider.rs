@@ -53,12 +53,13 @@ impl Draft<'_> {
         };
         let what = target.to_string();
         if takes_away && (disturbs || matches!(target, Target::Cluster(_))) && !self.options.may_delete(&what) {
-            self.skip(
-                WhyNot::Protected,
-                &what,
-                operation.reason.clone(),
-                Some(format!("name it to let it go: --delete {what:?}")),
-            );
+            // What is kept is what nobody asks for any more; what is wanted otherwise waits for a decision.
+            let (why, so_that) = match operation.action {
+                OperationAction::Replace => (WhyNot::Blocked, "have it made anew"),
+                _ => (WhyNot::Protected, "let it go"),
+            };
+            let hint = format!("name it to {so_that}: --delete {what:?}");
+            self.skip(why, &what, operation.reason.clone(), Some(hint));
             return true;
         }
         false
