@@ -267,10 +267,49 @@ impl<'a> Checker<'a> {
             // One variant for each word, as schemars writes an enum whose values are documented.
             (Content::String(text), _) if all_words => self.word(node, text, &serde_json::json!({"enum": words}), path),
             (_, [only]) => self.node(node, only, path),
+            (Content::Mapping(entries), several) if let Some(key) = tag(several) => {
+                self.tagged(node, entries, &Tagged { key, variants: several }, path);
+            }
             _ => {
                 let mut kinds: Vec<String> = variants.iter().map(|variant| expected(variant)).collect();
                 kinds.dedup();
                 self.error(&node.at, path, &format!("expected {}, found {}", kinds.join(" or "), node.describe()));
+            }
+        }
+    }
+
+    /// A mapping that says by one of its keys which variant it is.
+    fn tagged(&mut self, node: &Node, entries: &[Entry], tagged: &Tagged<'a, '_>, path: &str) {
+        let Tagged { key, variants } = *tagged;
+        let words: Vec<String> =
+            variants.iter().filter_map(|variant| tag_word(variant, key)).map(str::to_owned).collect();
+        let said = node.get(key).filter(|value| value.content != Content::Null);
+        let Some(said) = said else {
+            if self.completeness == Completeness::Whole {
+                let problem = self.error(&node.at, path, &format!("`{key}` is missing"));
+                problem.hint = Some(format!("write `{key}: {}`", words.join("`, or `")));
+                return;
+            }
+            // Part of one whose tag stands in another file: of a variant that has all of its keys.
+            let has_all = |variant: &Value| entries.iter().all(|entry| variant["properties"].get(&entry.key).is_some());
+            if let Some(variant) = variants.iter().find(|variant| has_all(variant)).or(variants.last()) {
+                self.node(node, variant, path);
+            }
+            return;
+        };
+        match variants.iter().find(|variant| tag_word(variant, key) == said.as_str()) {
+            Some(variant) if said.as_str().is_some() => self.node(node, variant, path),
+            _ => self.node_of_words(said, &words, &join_key(path, key)),
+        }
+    }
+
+    /// A value that must be one of some words.
+    fn node_of_words(&mut self, node: &Node, words: &[String], path: &str) {
+        match node.as_str() {
+            Some(text) => self.word(node, text, &serde_json::json!({"enum": words}), path),
+            None => {
+                let message = format!("expected one of {}, found {}", words.join(", "), node.describe());
+                self.error(&node.at, path, &message);
             }
         }
     }
@@ -323,6 +362,25 @@ impl<'a> Checker<'a> {
             self.error(&entry.value.at, &below, message).hint = Some(HINT.into());
         }
     }
+}
+
+/// Variants of mappings and the key that tells them apart.
+#[derive(Clone, Copy)]
+struct Tagged<'a, 'b> {
+    key: &'a str,
+    variants: &'b [&'b &'a Value],
+}
+
+/// The key that has a word of its own in each variant, as schemars writes an enum with a tag.
+fn tag<'a>(variants: &[&&'a Value]) -> Option<&'a str> {
+    let (first, others) = variants.split_first()?;
+    let keys = first.get("properties")?.as_object()?.keys();
+    keys.map(String::as_str)
+        .find(|key| tag_word(first, key).is_some() && others.iter().all(|variant| tag_word(variant, key).is_some()))
+}
+
+fn tag_word<'a>(variant: &'a Value, key: &str) -> Option<&'a str> {
+    variant.get("properties")?.get(key)?.get("const")?.as_str()
 }
 
 fn is_variable(text: &str) -> bool {

@@ -1,15 +1,14 @@
 //! A real launch agent as a process.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::Mutex;
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process_group};
-use wbk_fake_wandb::FakeWandb;
+use serde_json::Value;
 
-use super::place::Place;
-use super::rights::Mode;
 use super::sdk::Sdk;
 
 /// A running agent. It ends with this value.
@@ -19,43 +18,61 @@ pub struct Agent {
     home: tempfile::TempDir,
 }
 
+/// What an agent is given beside its program, as its pod would be.
+pub struct Given {
+    /// The account's way to the cluster.
+    pub kubeconfig: Value,
+    /// launch-config.yaml.
+    pub config: String,
+    /// Its environment: the API key, the W&B server's address and what else its Deployment says.
+    pub environment: BTreeMap<String, String>,
+}
+
 impl Agent {
-    /// Starts it: the SDK's own program, a home with nothing in it but the account's kubeconfig, and no environment of the user's.
-    pub fn start(sdk: &Sdk, place: &Place, server: &FakeWandb, entity: &str, queue: &str) -> Self {
+    /// Starts it: the SDK's own program, a home with nothing in it but the account's kubeconfig and the configuration where a pod of
+    /// W&B's image has it, and no environment of the user's.
+    pub fn start(sdk: &Sdk, given: &Given) -> Self {
         let home = tempfile::tempdir().expect("a temporary folder");
-        let kube = home.path().join(".kube");
-        std::fs::create_dir(&kube).expect("a folder");
-        std::fs::write(kube.join("config"), place.kubeconfig.to_string()).expect("a kubeconfig");
-        let config = home.path().join("launch-config.yaml");
-        let text = format!(
-            "entity: {entity}\nqueues: [{queue}]\nmax_jobs: 4\nstopped_run_timeout: 5\nbuilder: {{type: noop}}\nverbosity: 2\n"
-        );
-        std::fs::write(&config, text).expect("a launch config");
+        for (folder, file, text) in [
+            (".kube", "config", given.kubeconfig.to_string().as_str()),
+            (".config/wandb", "launch-config.yaml", &given.config),
+        ] {
+            let folder = home.path().join(folder);
+            std::fs::create_dir_all(&folder).expect("a folder");
+            std::fs::write(folder.join(file), text).expect("a file");
+        }
         let log = home.path().join("agent.log");
         let out = std::fs::File::create(&log).expect("a log");
         let mut command = Command::new(sdk.wandb());
         command
-            .args(["launch-agent", "--config"])
-            .arg(&config)
+            .arg("launch-agent")
             .current_dir(home.path())
             .env_clear()
             .env("PATH", format!("{}:/usr/local/bin:/usr/bin:/bin", sdk.bin.display()))
             .env("HOME", home.path())
-            .env("WANDB_BASE_URL", server.url())
-            .env("WANDB_API_KEY", server.key())
+            .envs(&given.environment)
             // Nothing is told to anybody outside this machine.
             .env("WANDB_ERROR_REPORTING", "false")
             .env("NO_PROXY", "127.0.0.1,localhost")
             .stdin(Stdio::null())
             .stdout(out.try_clone().expect("a log"))
             .stderr(out);
-        if place.mode == Mode::Helm {
-            command.env("WANDB_RELEASE_NAME", super::place::RELEASE);
-        }
         // A group of its own: the agent's own service process ends with it.
         std::os::unix::process::CommandExt::process_group(&mut command, 0);
         let child = command.spawn().unwrap_or_else(|error| panic!("cannot start {}: {error}", sdk.wandb().display()));
         Self { child: Mutex::new(child), log, home }
+    }
+
+    /// What it printed until now.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(&self.log).unwrap_or_else(|error| error.to_string())
+    }
+
+    /// Fails the test if it has ended.
+    #[track_caller]
+    pub fn runs(&self) {
+        let status = self.child.lock().expect("no one panicked").try_wait().expect("our child");
+        assert!(status.is_none(), "the agent ended: {status:?}");
     }
 
     /// Waits until it ends, which it should not, and answers its last words.
@@ -71,7 +88,7 @@ impl Agent {
     }
 
     fn last_words(&self) -> String {
-        let log = std::fs::read_to_string(&self.log).unwrap_or_else(|error| error.to_string());
+        let log = self.log();
         let mut lines: Vec<&str> = log.lines().rev().take(30).collect();
         lines.reverse();
         lines.join("\n")

@@ -8,7 +8,9 @@
 mod agent;
 mod api;
 mod audit;
+mod forms;
 mod place;
+mod product;
 mod rights;
 mod sdk;
 
@@ -25,7 +27,7 @@ use futures::future::join_all;
 use serde_json::{Value, json};
 use wbk_fake_wandb::{Config, FakeWandb};
 
-use agent::Agent;
+use agent::{Agent, Given};
 use api::Api;
 use place::Place;
 use rights::Mode;
@@ -139,6 +141,21 @@ async fn until<F: Future<Output = Value>>(what: &str, look: impl Fn() -> F, hold
     }
 }
 
+/// What an agent by hand is given.
+fn given(place: &Place, server: &FakeWandb, queue: &str) -> Given {
+    let mut environment = BTreeMap::from([
+        ("WANDB_BASE_URL".to_owned(), server.url().to_owned()),
+        ("WANDB_API_KEY".to_owned(), server.key().to_owned()),
+    ]);
+    if place.mode == Mode::Helm {
+        environment.insert("WANDB_RELEASE_NAME".into(), place::RELEASE.into());
+    }
+    let config = format!(
+        "entity: {ENTITY}\nqueues: [{queue}]\nmax_jobs: 4\nstopped_run_timeout: 5\nbuilder: {{type: noop}}\nverbosity: 2\n"
+    );
+    Given { kubeconfig: place.kubeconfig.clone(), config, environment }
+}
+
 /// One agent of one SDK, with every end that a job can have; answers what it asked of the API server.
 async fn run_agent(plane: &Plane, sdk: &Sdk, mode: Mode) -> BTreeMap<audit::Request, audit::Answers> {
     let name = format!("{}-{}", mode.name(), sdk.version.replace('.', "-"));
@@ -147,7 +164,7 @@ async fn run_agent(plane: &Plane, sdk: &Sdk, mode: Mode) -> BTreeMap<audit::Requ
     let case = Case { place: &place, api: Api::new(&server, ENTITY), queue: "gpu".into() };
     case.make_queue().await;
     let begun = Instant::now();
-    let agent = Agent::start(sdk, &place, &server, ENTITY, &case.queue);
+    let agent = Agent::start(sdk, &given(&place, &server, &case.queue));
     let ends = async { tokio::join!(case.finishes(), case.is_silent(&server), case.is_stopped()) };
     tokio::select! {
         _ = ends => {}
@@ -185,12 +202,36 @@ async fn real_agents_run_their_items_to_the_end_with_exactly_the_rights_that_are
         [Mode::Plain, Mode::Helm].map(|mode| async move { (mode, &sdk.version, run_agent(plane, sdk, mode).await) })
     });
     for (mode, version, seen) in join_all(runs).await {
-        rights::hold(mode, version, &seen);
+        rights::hold(mode, &format!("wandb {version}"), &seen);
     }
     eprintln!("  all of it: {:.0} s", begun.elapsed().as_secs_f64());
 }
 
 #[test]
+#[ignore = "installs two SDKs and takes minutes: scripts/wandb-tests.sh"]
+fn what_a_blueprint_makes_serves_real_agents() {
+    let sdks: Vec<Sdk> = [sdk::NEWEST, sdk::OLDEST].into_iter().map(Sdk::provide).collect();
+    std::thread::scope(|scope| {
+        for sdk in &sdks {
+            scope.spawn(|| product::hold(sdk));
+        }
+    });
+}
+
+#[test]
+#[ignore = "installs two SDKs: scripts/wandb-tests.sh"]
+fn what_a_blueprint_makes_passes_the_validators_of_the_sdks() {
+    for version in [sdk::NEWEST, sdk::OLDEST] {
+        forms::hold(&Sdk::provide(version));
+    }
+}
+
+#[test]
 fn the_documented_rights_are_those_that_the_agents_are_given() {
     rights::document();
+}
+
+#[test]
+fn the_charts_role_is_what_was_measured() {
+    rights::chart();
 }

@@ -1,6 +1,6 @@
 //! The rights of a launch agent in the namespace of its jobs: what each is for, and the table of docs/launch-rbac.md.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use serde_json::{Value, json};
@@ -94,9 +94,58 @@ pub fn rules(mode: Mode) -> Value {
     of(mode).into_iter().map(rule).collect()
 }
 
-/// Holds what an agent did to what it may: nothing was refused, nothing else was asked, nothing was granted in vain.
-pub fn hold(mode: Mode, version: &str, seen: &BTreeMap<Request, Answers>) {
-    let who = format!("wandb {version}, {}", mode.name());
+/// The rights of a Role's rules, each as in the table: `("batch", "jobs", "watch")`; in their order.
+pub fn granted(rules: &Value) -> BTreeSet<(String, String, String)> {
+    let words = |value: &Value| -> Vec<String> {
+        value.as_array().into_iter().flatten().map(|word| word.as_str().expect("a word").to_owned()).collect()
+    };
+    let mut rights = BTreeSet::new();
+    for rule in rules.as_array().into_iter().flatten() {
+        for group in words(&rule["apiGroups"]) {
+            for resource in words(&rule["resources"]) {
+                for verb in words(&rule["verbs"]) {
+                    rights.insert((group.clone(), resource.clone(), verb));
+                }
+            }
+        }
+    }
+    rights
+}
+
+/// Holds the Role of charts/launch-agent in a namespace of jobs to the measured column "Helm".
+pub fn chart() {
+    let chart = concat!(env!("CARGO_MANIFEST_DIR"), "/charts/launch-agent");
+    let values = [
+        "apiKeySecret.name=wandb-api-key-launch-main",
+        "launchConfig.entity=team",
+        "launchConfig.queues={q}",
+        "jobs[0].namespace=jobs",
+    ];
+    let mut helm = std::process::Command::new(super::support::helm_program());
+    helm.args(["template", "launch-main", chart, "--namespace", "wandb"]);
+    for value in values {
+        helm.args(["--set", value]);
+    }
+    let output = helm.output().expect("helm starts");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let text = String::from_utf8(output.stdout).expect("YAML");
+    let objects = wbk_infra::blueprint::read_manifests(&text, "chart").unwrap_or_else(|problems| panic!("{problems}"));
+    let mut roles = objects.iter().map(|(object, _)| object).filter(|object| object["kind"] == "Role");
+    let role = roles.next().expect("a Role");
+    assert_eq!(role["metadata"]["namespace"], "jobs");
+    assert_eq!(roles.next(), None, "without builds it needs nothing in its own namespace");
+    assert_eq!(granted(&role["rules"]), granted(&rules(Mode::Helm)));
+    for rule in role["rules"].as_array().into_iter().flatten() {
+        let reads = rule["resources"] == json!(["secrets"]) && rule["verbs"] == json!(["get"]);
+        let named = json!(["wandb-api-key-launch-main"]);
+        assert_eq!(rule.get("resourceNames"), reads.then_some(&named), "only the key's own Secret is read: {rule}");
+    }
+    assert!(objects.iter().all(|(object, _)| object["kind"] != "ClusterRole"));
+}
+
+/// Holds what an agent did to what it may: nothing was refused, nothing else was asked.
+pub fn within(mode: Mode, version: &str, seen: &BTreeMap<Request, Answers>) {
+    let who = format!("{version}, {}", mode.name());
     let rights = of(mode);
     for (request, answers) in seen {
         eprintln!(
@@ -106,7 +155,13 @@ pub fn hold(mode: Mode, version: &str, seen: &BTreeMap<Request, Answers>) {
         assert!(!answers.contains_key(&403), "{who}: refused: {request:?}");
         assert!(rights.iter().any(|right| right.is(request)), "{who} asked for what is not written down: {request:?}");
     }
-    for right in rights {
+}
+
+/// Holds what an agent did to what it may: nothing was refused, nothing else was asked, nothing was granted in vain.
+pub fn hold(mode: Mode, version: &str, seen: &BTreeMap<Request, Answers>) {
+    within(mode, version, seen);
+    let who = format!("{version}, {}", mode.name());
+    for right in of(mode) {
         assert!(seen.keys().any(|request| right.is(request)), "{who} never used {} {}", right.verb, right.resource);
     }
 }
