@@ -138,6 +138,11 @@ fn agents_and_queues_come_stay_and_go() {
         plan.all()
     );
 
+    // An agent reads its configuration once, and knows its Jobs in memory alone.
+    let fewer = bench.home.write("fewer.yaml", "launch: {agents: [{name: main, maxJobs: 3}]}\n");
+    let plan = bench.run_with(&["plan"], &[fewer.to_str().unwrap()], &key).expect(0);
+    assert!(plan.stdout.contains("stops agent main: the Jobs that run go on"), "{}", plan.all());
+
     // One that the blueprint no longer has goes when it is named and empty.
     let less = "launch: {agents: [{name: main, queues: [a100]}], queues: [{name: l4, $patch: delete}]}\n";
     let less = bench.home.write("less.yaml", less);

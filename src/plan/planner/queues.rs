@@ -177,6 +177,10 @@ impl Draft<'_> {
             });
             let Some(step) = self.steps.get_mut(&id) else { continue };
             step.needs.extend(queues.iter().map(step_id));
+            if step.action == Action::Update {
+                let forgets = "the Jobs that run go on, and it forgets them: W&B hears of their end no more";
+                step.disruption = Disruption::Stops(format!("agent {}: {forgets}", agent.name));
+            }
             if step.action == Action::Create
                 && let Some(queue) = missing
             {

@@ -221,8 +221,15 @@ impl Simulator {
                 match pod::next(pod, &Faults::of(node), Timestamp::now()) {
                     Next::NotStarted(patch) => {
                         let (nodes, node) = (Api::<Node>::all(self.client.clone()), node.clone());
+                        let (pods, seen) = (api.clone(), pod.clone());
                         let failed = pod_work(api, pod, Next::Patch(patch))?;
                         Some(Box::pin(async move {
+                            // One that has failed already and is not yet seen so would take a second error. The watch tells.
+                            match pods.get(&seen.name_any()).await {
+                                Ok(now) if now.resource_version() == seen.resource_version() => {}
+                                Ok(_) => return Outcome::Done,
+                                Err(error) => return outcome("look at a pod again", Err(error)),
+                            }
                             let less = Patch::Merge(node::one_start_error_less(&node));
                             match nodes.patch(&node.name_any(), &params(), &less).await {
                                 Ok(_) => failed.await,
