@@ -214,6 +214,7 @@ fn a_queue_of_somebody_else_is_taken_over_only_by_name() {
     run(bench.wandb().upsert_queue("l4", &foreign)).unwrap();
     let plan = bench.run(&["plan"]).expect(0);
     assert!(plan.stdout.contains("somebody else made a queue of this name"), "{}", plan.all());
+    assert!(plan.stdout.contains("it would take the jobs of queue l4"), "{}", plan.all());
     let adopted = bench.run(&["plan", "--adopt", "launch queue l4"]).expect(0);
     assert!(adopted.stdout.contains("adopt"), "{}", adopted.all());
 }
@@ -278,6 +279,16 @@ fn what_goes_on_is_shown_and_something_is_pushed() {
         assert!(outcome(id).contains("pass"), "{id}: {}", checked.all());
     }
     assert!(outcome("launch.canary/l4").contains("skipped"));
+    // A queue in which something waits stays, and keeps nothing else.
+    let gone = bench.run(&["destroy", "--yes", "--delete", "all"]);
+    assert!(
+        gone.all().contains("launch queue l4 (the platform goes, but 1 of its items have not ended)"),
+        "{}",
+        gone.all()
+    );
+    assert_eq!(bench.queues().keys().collect::<Vec<_>>(), ["l4"]);
+    assert_eq!(bench.home.run(&["local", "list"]).expect(0).stdout.trim(), "no local clusters");
+    bench.run(&["apply", "--yes", "--no-verify"]).expect(0);
     bench.server.be_unreachable();
     let blind = json(&bench.run(&["verify", "-o", "json", "--only", "launch"]).expect(6));
     assert!(blind["checks"].to_string().contains("cannot be asked"), "{blind:#}");

@@ -93,8 +93,9 @@ fn replaces_cluster(operations: &[Operation], options: &PlanOptions) -> bool {
 pub fn destroy(desired: &Desired, live: &Live, operations: &[Operation], options: &PlanOptions) -> Plan {
     let mut draft = Draft::new(desired, live, options);
     draft.remove_everything();
-    draft.remove_queues();
+    let queues = draft.remove_queues();
     draft.provider_removal(operations);
+    draft.not_planned.extend(queues);
     draft.unseen();
     draft.finish(true)
 }

@@ -9,13 +9,14 @@ use super::{Draft, step_id};
 use crate::{
     desired::{DesiredLaunch, DesiredQueue, WandbService},
     live::{QueueFound, QueueState},
-    plan::{Action, Expect, Payload, Phase, QueueStep, Step, StepId, Target, WhyNot},
+    plan::{Action, Expect, NotPlanned, Payload, Phase, QueueStep, Step, StepId, Target, WhyNot},
 };
 
 /// A few requests to an API that answers in tenths of a second, each tried three times.
 const QUEUE_DEADLINE: u64 = 120;
 
 impl Draft<'_> {
+    /// What is not done with a queue keeps nothing else: no object and no cluster holds it.
     pub(super) fn queues(&mut self) {
         let Some(launch) = &self.desired.launch else { return };
         for queue in &launch.queues {
@@ -34,9 +35,11 @@ impl Draft<'_> {
         }
     }
 
-    /// Every queue of the blueprint goes, where it is named and empty.
-    pub(super) fn remove_queues(&mut self) {
-        let Some(launch) = &self.desired.launch else { return };
+    /// Every queue of the blueprint goes, where it is named and empty. Answers what is not planned: it is in no cluster, so that
+    /// it must not hold one back.
+    pub(super) fn remove_queues(&mut self) -> BTreeSet<NotPlanned> {
+        let Some(launch) = &self.desired.launch else { return BTreeSet::new() };
+        let before = std::mem::take(&mut self.not_planned);
         for (name, state) in &self.live.queues {
             match state {
                 QueueState::Present(found) if found.is_of(&self.desired.name) => {
@@ -44,10 +47,11 @@ impl Draft<'_> {
                 }
                 QueueState::Present(_) | QueueState::Absent => {}
                 QueueState::Unknown(why) => {
-                    self.keep(WhyNot::Unseen, Target::Queue(name.clone()), why.0.clone(), None);
+                    self.skip(WhyNot::Unseen, Target::Queue(name.clone()), why.0.clone(), None);
                 }
             }
         }
+        std::mem::replace(&mut self.not_planned, before)
     }
 
     fn queue(&mut self, launch: &DesiredLaunch, queue: &DesiredQueue) {
@@ -55,8 +59,8 @@ impl Draft<'_> {
         let what = target.to_string();
         let adopts = self.options.adopt.contains(&what);
         let (action, reason, expect, diff) = match self.live.queues.get(&queue.name) {
-            None => return self.keep(WhyNot::Unseen, target, "W&B was not asked", None),
-            Some(QueueState::Unknown(why)) => return self.keep(WhyNot::Unseen, target, why.0.clone(), None),
+            None => return self.skip(WhyNot::Unseen, &target, "W&B was not asked", None),
+            Some(QueueState::Unknown(why)) => return self.skip(WhyNot::Unseen, &target, why.0.clone(), None),
             Some(QueueState::Absent) => {
                 (Action::Create, "W&B has no queue of this name".to_owned(), Expect::Absent, Vec::new())
             }
@@ -119,9 +123,9 @@ impl Draft<'_> {
         let what = target.to_string();
         if !self.options.may_delete(&what) {
             let hint = format!("name it to let it go: --delete {what:?}");
-            return self.keep(
+            return self.skip(
                 WhyNot::Protected,
-                target,
+                &target,
                 format!("{reason}, but what waits in it would go with it"),
                 Some(hint),
             );
@@ -130,14 +134,14 @@ impl Draft<'_> {
             Some(0) => {}
             Some(items) => {
                 let reason = format!("{reason}, but {items} of its items have not ended");
-                return self.keep(
+                return self.skip(
                     WhyNot::Protected,
-                    target,
+                    &target,
                     reason,
                     Some("let them end, or remove them in W&B".into()),
                 );
             }
-            None => return self.keep(WhyNot::Unseen, target, "its items could not be counted", None),
+            None => return self.skip(WhyNot::Unseen, &target, "its items could not be counted", None),
         }
         // Its agents first: one that finds its queue gone ends with an error.
         let agents: BTreeSet<StepId> = self
@@ -164,6 +168,24 @@ impl Draft<'_> {
         });
     }
 
+    /// Why no agent may serve a queue, with what to do; `None` where one may.
+    fn unfit(&self, queue: &str) -> Option<(String, String)> {
+        if self.steps.contains_key(&step_id(&Target::Queue(queue.to_owned()))) {
+            return None;
+        }
+        match self.live.queues.get(queue) {
+            Some(QueueState::Present(found)) if found.is_of(&self.desired.name) => None,
+            Some(QueueState::Present(_)) => Some((
+                format!("it would take the jobs of queue {queue}, which is not of this blueprint"),
+                format!("take the queue over: --adopt \"launch queue {queue}\""),
+            )),
+            Some(QueueState::Absent | QueueState::Unknown(_)) | None => Some((
+                format!("it would end at once: whether queue {queue} is there is not known"),
+                "apply again when W&B answers".to_owned(),
+            )),
+        }
+    }
+
     /// An agent waits for the queues that it serves, and is not made where one of them could not be seen.
     pub(super) fn agents_after_queues(&mut self) {
         let Some(launch) = &self.desired.launch else { return };
@@ -171,10 +193,7 @@ impl Draft<'_> {
             let target = Target::Release(agent.release.clone());
             let id = step_id(&target);
             let queues: Vec<Target> = agent.queues.iter().map(|queue| Target::Queue(queue.clone())).collect();
-            let missing = agent.queues.iter().find(|queue| {
-                !matches!(self.live.queues.get(*queue), Some(QueueState::Present(_)))
-                    && !self.steps.contains_key(&step_id(&Target::Queue((*queue).clone())))
-            });
+            let unfit = agent.queues.iter().find_map(|queue| self.unfit(queue));
             let Some(step) = self.steps.get_mut(&id) else { continue };
             step.needs.extend(queues.iter().map(step_id));
             if step.action == Action::Update {
@@ -182,11 +201,10 @@ impl Draft<'_> {
                 step.disruption = Disruption::Stops(format!("agent {}: {forgets}", agent.name));
             }
             if step.action == Action::Create
-                && let Some(queue) = missing
+                && let Some((reason, hint)) = unfit
             {
                 self.steps.remove(&id);
-                let reason = format!("it would end at once: whether queue {queue} is there is not known");
-                self.keep(WhyNot::Blocked, target, reason, Some("apply again when W&B answers".into()));
+                self.keep(WhyNot::Blocked, target, reason, Some(hint));
             }
         }
     }
