@@ -289,6 +289,13 @@ fn what_goes_on_is_shown_and_something_is_pushed() {
     assert_eq!(bench.queues().keys().collect::<Vec<_>>(), ["l4"]);
     assert_eq!(bench.home.run(&["local", "list"]).expect(0).stdout.trim(), "no local clusters");
     bench.run(&["apply", "--yes", "--no-verify"]).expect(0);
+
+    // What a canary tells in the place of wandb.init and of its end.
+    run(bench.wandb().begin_run("canary", "r1")).unwrap();
+    run(bench.wandb().end_run("canary", "r1", 1)).unwrap();
+    let state = bench.server.with(|world| world.runs.values().map(|run| run.state.clone()).collect::<Vec<_>>());
+    assert_eq!(state, ["failed"]);
+    assert!(run(bench.wandb().end_run("canary", "never-begun", 0)).is_err());
     bench.server.be_unreachable();
     let blind = json(&bench.run(&["verify", "-o", "json", "--only", "launch"]).expect(6));
     assert!(blind["checks"].to_string().contains("cannot be asked"), "{blind:#}");

@@ -19,6 +19,7 @@ const MOST: u64 = 32 << 20;
 #[derive(Clone)]
 pub struct Wandb {
     agent: ureq::Agent,
+    base: String,
     url: String,
     authorization: String,
     /// The team or user whose queues they are.
@@ -82,6 +83,7 @@ impl Wandb {
         let account = [b"api:", key.expose()].concat();
         Self {
             agent: config.into(),
+            base: service.base_url.clone(),
             url: format!("{}/graphql", service.base_url),
             authorization: format!("Basic {}", base64::engine::general_purpose::STANDARD.encode(account)),
             entity: service.entity.clone(),
@@ -94,10 +96,32 @@ impl Wandb {
     /// After a second and third try where the first may pass.
     pub async fn ask(&self, what: &str, document: &str, variables: Value) -> Result<Value, WandbError> {
         let body = json!({"query": document, "variables": variables}).to_string();
+        let what = what.to_owned();
+        self.patiently(move |this| this.once(&what, &body)).await
+    }
+
+    /// Sends JSON to an address of its own; what is answered says nothing more than that it was taken.
+    ///
+    /// # Errors
+    /// See [`Wandb::ask`].
+    pub(super) async fn post(&self, what: &str, path: &str, body: &Value) -> Result<(), WandbError> {
+        let (url, body, what) = (format!("{}{path}", self.base), body.to_string(), what.to_owned());
+        let send = move |this: &Self| match this.exchange(&url, &body)? {
+            (200..300, _) => Ok(()),
+            (status, text) => Err(WandbError::Refused { what: what.clone(), words: shown(status, &text) }),
+        };
+        self.patiently(send).await
+    }
+
+    /// Does it, and again where the first answer may pass.
+    async fn patiently<T: Send + 'static>(
+        &self,
+        work: impl Fn(&Self) -> Result<T, WandbError> + Clone + Send + 'static,
+    ) -> Result<T, WandbError> {
         let mut pauses = PAUSES.iter();
         loop {
-            let (this, text, asked) = (self.clone(), body.clone(), what.to_owned());
-            let answer = tokio::task::spawn_blocking(move || this.once(&asked, &text)).await;
+            let (this, work) = (self.clone(), work.clone());
+            let answer = tokio::task::spawn_blocking(move || work(&this)).await;
             // It is never cancelled: it panicked, and so does this.
             let answer = answer.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()));
             match (answer, pauses.next()) {
@@ -107,12 +131,12 @@ impl Wandb {
         }
     }
 
-    fn once(&self, what: &str, body: &str) -> Result<Value, WandbError> {
-        let url = self.url.clone();
-        let unreachable = |why: String| WandbError::Unreachable { url: url.clone(), why };
+    /// Status and text of an answer that may be one.
+    fn exchange(&self, url: &str, body: &str) -> Result<(u16, String), WandbError> {
+        let unreachable = |why: String| WandbError::Unreachable { url: url.to_owned(), why };
         let mut answer = self
             .agent
-            .post(&self.url)
+            .post(url)
             .header("authorization", &self.authorization)
             .header("content-type", "application/json")
             .send(body)
@@ -125,10 +149,14 @@ impl Wandb {
             .read_to_string()
             .map_err(|error| unreachable(error.to_string()))?;
         match status {
-            401 | 403 => return Err(WandbError::Key { url, status }),
-            429 | 500.. => return Err(unreachable(format!("status {status}"))),
-            _ => {}
+            401 | 403 => Err(WandbError::Key { url: url.to_owned(), status }),
+            429 | 500.. => Err(unreachable(format!("status {status}"))),
+            _ => Ok((status, text)),
         }
+    }
+
+    fn once(&self, what: &str, body: &str) -> Result<Value, WandbError> {
+        let (status, text) = self.exchange(&self.url, body)?;
         let mut document: Value = serde_json::from_str(&text).map_err(|_| strange(status, &text))?;
         let words: Vec<&str> = document["errors"]
             .as_array()
@@ -147,6 +175,10 @@ impl Wandb {
 }
 
 fn strange(status: u16, text: &str) -> WandbError {
+    WandbError::Strange(shown(status, text))
+}
+
+fn shown(status: u16, text: &str) -> String {
     let start: String = text.chars().take(120).collect();
-    WandbError::Strange(format!("status {status}, {start:?}"))
+    format!("status {status}, {start:?}")
 }

@@ -1,7 +1,8 @@
 //! W&B's API, as far as Launch needs it: queues are read, made, changed and removed, items pushed and followed.
 //!
 //! - [`client`]: one request, its retries, and what may go wrong;
-//! - [`queues`]: queues as values; [`items`]: what is pushed to them.
+//! - [`queues`]: queues as values; [`items`]: what is pushed to them; [`runs`]: what an item's run
+//!   tells.
 //!
 //! The documents are those that the SDK sends (wandb 0.31.0, `core/api/graphql/*.graphql`, `wandb/apis/public/{api,jobs}.py`), since
 //! W&B publishes no schema.
@@ -9,6 +10,7 @@
 mod client;
 mod items;
 mod queues;
+mod runs;
 
 pub use client::{Wandb, WandbError};
 pub use items::{Item, ItemState, Push};

@@ -156,7 +156,7 @@ pub fn hold(sdk: &Sdk) {
     let agent = Agent::start(sdk, &given(&bench, sdk));
     job_runs_to_its_end(&bench, &agent);
     bench.report(begun, "a job ran to its end");
-    canaries_fly(&bench);
+    canaries_fly(&bench, &agent);
     bench.report(begun, "verified with canaries");
     edited_queue_is_mended(&bench, &agent);
     bench.report(begun, "a queue was edited and mended");
@@ -298,7 +298,7 @@ fn job_runs_to_its_end(bench: &Bench, agent: &Agent) {
 }
 
 /// Verification pushes an item to each queue, and takes away what came of it.
-fn canaries_fly(bench: &Bench) {
+fn canaries_fly(bench: &Bench, agent: &Agent) {
     let names = || {
         let jobs = bench.get(&["jobs", "-n", "wandb-jobs"]);
         let names = jobs["items"].as_array().into_iter().flatten().map(|job| job["metadata"]["name"].clone());
@@ -318,6 +318,20 @@ fn canaries_fly(bench: &Bench) {
         let open = bench.runtime.block_on(bench.wandb().open_items(queue)).expect("the server answers");
         assert_eq!(open, 0, "queue {queue} has open items");
     }
+    // Their runs have begun and ended, so that the agent's places are free at once: one that ends without wandb.init keeps its place
+    // for 63 s more, and its item fails.
+    let begun = Instant::now();
+    let status = || {
+        json!(bench.server.with(|world| world.agents.values().map(|agent| agent.status.clone()).collect::<Vec<_>>()))
+    };
+    until("the agent to have nothing to do", agent, status, |status| *status == json!(["POLLING"]));
+    assert!(begun.elapsed() < Duration::from_secs(45), "the agent waited for the canaries' runs");
+    let states = bench.server.with(|world| {
+        let runs = world.runs.iter().filter(|(key, _)| key.project == "wbk-infra-canary");
+        let items = world.items.values().map(|item| item.state.name());
+        (runs.map(|(_, run)| run.state.clone()).collect::<Vec<_>>(), items.collect::<Vec<_>>())
+    });
+    assert_eq!(states, (vec!["finished".to_owned(); 2], vec!["CLAIMED"; 3]));
 }
 
 /// Somebody edits a queue in W&B: seen, mended, and the next item runs as the blueprint says.

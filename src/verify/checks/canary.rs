@@ -103,7 +103,6 @@ impl Check for Canary {
 
 impl Canary {
     async fn fly(&self, cx: &CheckContext, wandb: &Wandb) -> Result<Outcome, Stop> {
-        let begun = Instant::now();
         let item = wandb
             .push(&Push {
                 queue: &self.queue.name,
@@ -115,12 +114,42 @@ impl Canary {
                 priority: None,
             })
             .await?;
+        let mut run = None;
+        let outcome = self.follow(cx, wandb, &item, &mut run).await;
+        // Also where it could not be followed: what was made is taken away.
+        let ended = match &run {
+            Some(run) => wandb.end_run(PROJECT, run, u8::from(!matches!(outcome, Ok(Outcome::Pass { .. })))).await,
+            None => Ok(()),
+        };
+        let tidied = self.tidy(cx, wandb, &item).await;
+        let outcome = outcome?;
+        ended?;
+        tidied?;
+        Ok(outcome)
+    }
+
+    /// Until it ends or the time is up.
+    async fn follow(
+        &self,
+        cx: &CheckContext,
+        wandb: &Wandb,
+        item: &str,
+        run: &mut Option<String>,
+    ) -> Result<Outcome, Stop> {
+        let begun = Instant::now();
         let wanted = format!("a Job on pool {} that ends well", self.queue.pool.as_deref().unwrap_or("any"));
         let source = format!("queue {} of W&B, Jobs of namespace {}", self.queue.name, self.queue.namespace);
         let evidence = |measured: String| Evidence::new(measured, wanted.clone(), source.clone());
         let mut taken = None;
         let outcome = loop {
-            let seen = self.look(cx, wandb, &item).await?;
+            let seen = self.look(cx, wandb, item).await?;
+            // The sample's image has no SDK: what wandb.init would tell is told for it.
+            if let (Seen::Job(job), None) = (&seen, &run)
+                && let Some(name) = &job.run
+            {
+                wandb.begin_run(PROJECT, name).await?;
+                *run = Some(name.clone());
+            }
             let late = begun.elapsed() > cx.options.sample_deadline;
             match seen {
                 Seen::Waits(why) if late => {
@@ -156,7 +185,6 @@ impl Canary {
             }
             tokio::time::sleep(AGAIN).await;
         };
-        self.tidy(cx, wandb, &item).await?;
         Ok(outcome)
     }
 
