@@ -94,6 +94,28 @@ fn a_saved_plan_is_exact_bound_to_its_world_and_applied_once() {
     assert!(report["verification"].is_object(), "{report:#}");
     assert_eq!(report["remaining"], Value::Null);
 
+    // The world came back to what it was: the plan says what a former one said, and is another plan, also for the cluster.
+    for mark in ["kept", "removed", "kept"] {
+        kubectl(&home, &["-n", "team", "delete", "configmap", "two"]);
+        if mark == "removed" {
+            std::fs::remove_dir_all(home.state().join("applied-plans")).expect("the marks");
+        }
+        saved("again.plan");
+        run(&home, &["apply", "again.plan", "--no-verify"]).expect(0);
+        assert_eq!(config_map(&home, "two"), "20", "{mark}");
+    }
+    // That a thing is asked for at another place of the blueprint changes nothing, with a memory and without one.
+    let blueprint = std::fs::read_to_string(home.work().join("small.yaml")).expect("written before");
+    home.write("other.yaml", "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: other, namespace: team}\n");
+    home.write("small.yaml", &blueprint.replace("objects: [", "objects: [other.yaml, "));
+    run(&home, &["apply", "small.yaml", "--yes", "--no-verify"]).expect(0);
+    assert_eq!(run(&home, &["plan", "small.yaml", "--exit-code"]).code, 0);
+    home.write("small.yaml", &blueprint.replace("objects: [", "objects: [manifests/../other.yaml, "));
+    std::fs::remove_dir_all(home.state().join("inventory")).expect("the memory");
+    run(&home, &["plan", "small.yaml", "--exit-code"]).expect(0);
+    home.write("small.yaml", &blueprint);
+    run(&home, &["apply", "small.yaml", "--yes", "--no-verify"]).expect(0);
+
     // An object that the plan would create appeared meanwhile, among many that one LIST looks for; one that it would change
     // was deleted.
     let new: String = ["three", "four", "five", "six", "seven"]
@@ -128,7 +150,7 @@ fn a_saved_plan_is_exact_bound_to_its_world_and_applied_once() {
 #[test]
 fn the_published_schemas_are_those_of_the_program_and_a_plan_keeps_to_them() {
     let home = Home::new();
-    for of in ["plan", "apply", "proof", "rehearsal", "verify"] {
+    for of in ["plan", "apply", "proof", "rehearsal", "verify", "fleet", "fleet-report"] {
         let schema = home.run(&["schema", of]).expect(0).stdout;
         let path = format!("{}/docs/{of}.schema.json", env!("CARGO_MANIFEST_DIR"));
         let published = std::fs::read_to_string(&path).unwrap_or_default();

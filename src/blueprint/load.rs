@@ -20,6 +20,22 @@ pub struct Source {
     pub text: String,
 }
 
+/// What a file is called in messages about the whole of it.
+pub(super) struct Words {
+    /// What it is.
+    pub noun: &'static str,
+    /// What to do with a second document.
+    pub second: &'static str,
+    /// How to begin one that is empty.
+    pub empty: &'static str,
+}
+
+const WORDS: Words = Words {
+    noun: "blueprint",
+    second: "give the second as its own file: -f base.yaml -f overlay.yaml",
+    empty: "start with `apiVersion: wbk-infra/v1` and `kind: Platform`",
+};
+
 /// What a blueprint is read for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ground {
@@ -61,7 +77,7 @@ pub fn load_on(sources: &[Source], ground: Ground) -> Result<Loaded, Problems> {
     let mut problems = Vec::new();
     let mut trees = Vec::new();
     for source in sources {
-        let (tree, found) = parse(source);
+        let (tree, found) = parse(source, &WORDS);
         problems.extend(found);
         trees.extend(tree);
     }
@@ -96,25 +112,19 @@ pub fn load_on(sources: &[Source], ground: Ground) -> Result<Loaded, Problems> {
 }
 
 /// Reads one file; `None` where there is no tree to go on with.
-fn parse(source: &Source) -> (Option<Node>, Vec<Problem>) {
+pub(super) fn parse(source: &Source, words: &Words) -> (Option<Node>, Vec<Problem>) {
     let (documents, mut problems) = read(&source.text, &source.name, Dialect::Strict);
     if let Some(second) = documents.get(1) {
-        problems.push(
-            Problem::error(&second.at, "a blueprint file has one document")
-                .hint("give the second as its own file: -f base.yaml -f overlay.yaml"),
-        );
+        problems.push(Problem::error(&second.at, format!("a {} file has one document", words.noun)).hint(words.second));
     }
     let Some(tree) = documents.into_iter().next().filter(|tree| tree.content != Content::Null) else {
         if problems.is_empty() {
-            problems.push(
-                Problem::error(&Position::start_of(&source.name), "the file is empty")
-                    .hint("start with `apiVersion: wbk-infra/v1` and `kind: Platform`"),
-            );
+            problems.push(Problem::error(&Position::start_of(&source.name), "the file is empty").hint(words.empty));
         }
         return (None, problems);
     };
     if !matches!(tree.content, Content::Mapping(_)) {
-        problems.push(Problem::error(&tree.at, format!("a blueprint is a mapping, not {}", tree.describe())));
+        problems.push(Problem::error(&tree.at, format!("a {} is a mapping, not {}", words.noun, tree.describe())));
         return (None, problems);
     }
     (Some(tree), problems)

@@ -6,6 +6,7 @@
 mod check;
 mod explain;
 mod files;
+mod fleet;
 mod format;
 mod later;
 mod lint;
@@ -20,10 +21,11 @@ mod yaml;
 
 pub use explain::{ExplainError, Explanation, ValueSource};
 pub use files::{CachedFiles, DiskFiles, FileError, Files, FolderEntry, MemoryFiles, join};
+pub use fleet::{FleetEntry, LoadedFleet, load_fleet};
 pub use load::{Ground, Loaded, Source, load, load_on};
 pub use problem::{Position, Problem, Problems, Severity};
 pub use quantity::{Bytes, Cpu, Quantity, Seconds};
-pub use schema::{Blueprint, json_schema};
+pub use schema::{Blueprint, Fleet, fleet_json_schema, json_schema};
 pub use yaml::{Content, Entry, Node, read_manifests, read_values, to_yaml};
 
 pub(crate) use files::{expand, is_glob};

@@ -334,6 +334,20 @@ It says in numbers what goes before it asks. With --yes nobody is asked: more th
         #[arg(short, long)]
         yes: bool,
     },
+    /// Many clusters at once: each with its blueprint, named in one file.
+    #[command(after_help = "\
+Examples:
+  wbk-infra fleet plan fleet.yaml                       what would change in each of them
+  wbk-infra fleet apply fleet.yaml --skip far-east      asks once, for all of them
+  wbk-infra fleet drift fleet.yaml -o json              exit code 3 when something moved in any of them
+
+The exit code is that of the worst cluster, in this order: 130 interrupted; 4 (apply) or 1 (others): it is not done in one of
+them, and the others are done; 5; 3; 6; 0.")]
+    Fleet {
+        /// What of it.
+        #[command(subcommand)]
+        command: FleetCommand,
+    },
     /// Play the whole life of a platform on this machine: plan, apply, verify, drift, destroy, with a simulated cloud and no money.
     #[command(after_help = "\
 Examples:
@@ -447,6 +461,70 @@ Examples:
     },
 }
 
+/// A fleet, and which of its clusters.
+#[derive(Debug, Args, Clone)]
+pub struct FleetArgs {
+    /// The fleet file.
+    #[arg(value_name = "FLEET")]
+    pub fleet: PathBuf,
+    /// Only this cluster of it.
+    #[arg(long, value_name = "NAME")]
+    pub only: Vec<String>,
+    /// Not this cluster of it.
+    #[arg(long, value_name = "NAME")]
+    pub skip: Vec<String>,
+    /// Most clusters at once.
+    #[arg(long, default_value_t = 4, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
+    pub parallel_clusters: u16,
+    /// Seconds that one cluster may take; then it is interrupted, as with Ctrl-C.
+    #[arg(long, default_value_t = 7200, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=604_800))]
+    pub timeout: u64,
+}
+
+/// What of a fleet.
+#[derive(Debug, Subcommand, Clone)]
+pub enum FleetCommand {
+    /// Say what would change in each cluster; change nothing.
+    Plan {
+        /// Which.
+        #[command(flatten)]
+        fleet: FleetArgs,
+        /// Exit with 3 when something is to be done in any of them.
+        #[arg(long)]
+        exit_code: bool,
+    },
+    /// Plan all, ask once, and do exactly what was shown, in each cluster.
+    Apply {
+        /// Which.
+        #[command(flatten)]
+        fleet: FleetArgs,
+        /// Do not ask.
+        #[arg(short, long)]
+        yes: bool,
+        /// Do not verify at the end.
+        #[arg(long)]
+        no_verify: bool,
+    },
+    /// Say what moved in each cluster; exit with 3 when something did in any of them.
+    Drift {
+        /// Which.
+        #[command(flatten)]
+        fleet: FleetArgs,
+    },
+    /// One line for each cluster: whether it answers, what is to be done, what waits.
+    Status {
+        /// Which.
+        #[command(flatten)]
+        fleet: FleetArgs,
+    },
+    /// Prove each platform.
+    Verify {
+        /// Which.
+        #[command(flatten)]
+        fleet: FleetArgs,
+    },
+}
+
 /// What of W&B Launch.
 #[derive(Debug, Subcommand, Clone)]
 pub enum LaunchCommand {
@@ -540,6 +618,10 @@ pub enum SchemaOf {
     Verify,
     /// `rehearse -o json`.
     Rehearsal,
+    /// The fleet file.
+    Fleet,
+    /// `fleet … -o json`.
+    FleetReport,
     /// `explain gpu -o json`.
     Proof,
 }

@@ -23,18 +23,25 @@ pub enum Exit {
     Interrupted,
 }
 
+impl Exit {
+    /// Its number.
+    pub fn code(self) -> u8 {
+        match self {
+            Self::Done => 0,
+            Self::Failed => 1,
+            Self::Usage => 2,
+            Self::Pending => 3,
+            Self::Stopped => 4,
+            Self::CheckFailed => 5,
+            Self::Inconclusive => 6,
+            Self::Interrupted => 130,
+        }
+    }
+}
+
 impl From<Exit> for ExitCode {
     fn from(exit: Exit) -> Self {
-        Self::from(match exit {
-            Exit::Done => 0,
-            Exit::Failed => 1,
-            Exit::Usage => 2,
-            Exit::Pending => 3,
-            Exit::Stopped => 4,
-            Exit::CheckFailed => 5,
-            Exit::Inconclusive => 6,
-            Exit::Interrupted => 130,
-        })
+        Self::from(exit.code())
     }
 }
 

@@ -87,6 +87,7 @@ async fn run(cli: Cli, environment: &Environment) -> Result<Exit, Failure> {
             context.destroy(&blueprint, &decisions, (max_deletes, yes)).await
         }
         Command::Rehearse { blueprint, fault, keep } => context.rehearse(&blueprint, &fault, keep).await,
+        Command::Fleet { command } => context.fleet(&command).await,
         Command::Launch { command } => context.launch(command).await,
         Command::Status { blueprint } => context.status(&blueprint).await,
         Command::Lint { blueprint } => command::lint(&blueprint, &global),

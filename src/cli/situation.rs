@@ -54,7 +54,7 @@ fn resolve(loaded: &Loaded, files: &[PathBuf], environment: &Environment) -> Res
     let place = files.first().and_then(|file| std::path::absolute(file).ok()).unwrap_or_default();
     let digest = crate::id::Digest::of_bytes(place.as_os_str().as_encoded_bytes());
     let files = CachedFiles { cache: environment.cache.join("manifests").join(digest.short()) };
-    let mut desired = loaded.resolve(&files, today()).map_err(|problems| problems_failure(&problems))?;
+    let mut desired = loaded.resolve(&files, today()).map_err(|problems| problems_failure("blueprint", &problems))?;
     desired.wanted = expanded(desired.wanted, environment);
     Ok(desired)
 }
@@ -79,7 +79,7 @@ fn expanded(mut wanted: Wanted, environment: &Environment) -> Wanted {
 /// # Errors
 /// Every problem of the files at once, with positions.
 pub fn read_on_paper(files: &[PathBuf], environment: &Environment) -> Result<Desired, Failure> {
-    let loaded = parse(files, Ground::Rehearsed)?.map_err(|problems| problems_failure(&problems))?;
+    let loaded = parse(files, Ground::Rehearsed)?.map_err(|problems| problems_failure("blueprint", &problems))?;
     resolve(&loaded, files, environment)
 }
 
@@ -89,7 +89,7 @@ pub fn read_on_paper(files: &[PathBuf], environment: &Environment) -> Result<Des
 /// A file that cannot be read; every problem of the files at once.
 pub fn read_only(files: &[PathBuf], environment: &Environment) -> Result<Loaded, Failure> {
     let ground = if environment.rehearsal.is_some() { Ground::Rehearsed } else { Ground::Real };
-    parse(files, ground)?.map_err(|problems| problems_failure(&problems))
+    parse(files, ground)?.map_err(|problems| problems_failure("blueprint", &problems))
 }
 
 /// Reads blueprint and overlays; their problems are a result like any other.
@@ -105,12 +105,13 @@ pub fn parse(files: &[PathBuf], ground: Ground) -> Result<Result<Loaded, Problem
     Ok(load_on(&sources, ground))
 }
 
-fn problems_failure(problems: &Problems) -> Failure {
+/// Every problem of an input as one failure.
+pub fn problems_failure(noun: &str, problems: &Problems) -> Failure {
     let lines: Vec<String> = problems.iter().map(|problem| format!("\n  {problem}")).collect();
     let count = problems.len();
-    let noun = if count == 1 { "problem" } else { "problems" };
+    let word = if count == 1 { "problem" } else { "problems" };
     Failure {
-        error: anyhow::anyhow!("the blueprint has {count} {noun}:{}", lines.concat()),
+        error: anyhow::anyhow!("the {noun} has {count} {word}:{}", lines.concat()),
         hint: None,
         exit: Exit::Failed,
     }

@@ -25,5 +25,6 @@ pub use executor::{Execution, Fence, Stop, execute};
 pub use journal::{Journal, JournalError, Unfinished};
 pub use lease::{Lease, LeaseError};
 pub use orphans::end_orphans;
+pub use parent::applied_plans;
 pub use queues::WandbRunner;
 pub use releases::HelmRunner;

@@ -20,6 +20,16 @@ const APPLIED_ANNOTATION: &str = "wbk-infra/applied-plans";
 /// How many of them are kept: older ones are stale anyway, because the world moved.
 const KEPT: usize = 8;
 
+/// The digests of the saved plans that the cluster remembers as applied.
+///
+/// # Errors
+/// The parent could not be read.
+pub async fn applied_plans(cluster: &Cluster, discovery: &Discovery, marks: &Marks) -> Result<Vec<Digest>, StepError> {
+    let found = Parent { cluster, discovery, marks }.read().await?;
+    let text = found.and_then(|meta| meta.annotations.get(APPLIED_ANNOTATION).cloned()).unwrap_or_default();
+    Ok(text.split(',').filter(|part| !part.is_empty()).map(|part| Digest(part.to_owned())).collect())
+}
+
 /// The parent of one blueprint.
 pub(super) struct Parent<'a> {
     pub cluster: &'a Cluster,

@@ -27,6 +27,10 @@ pub struct SavedPlan {
     pub blueprint_files: Vec<(String, Digest)>,
     /// What was adopted, as printed.
     pub adopt: Vec<String>,
+    /// How many plans that say the same were applied before this one was made: the world came back to what it was, and this
+    /// one is another plan.
+    #[serde(default, skip_serializing_if = "is_first")]
+    pub repeats: u32,
     /// The plan.
     pub plan: Plan,
 }
@@ -52,8 +56,19 @@ impl SavedPlan {
     /// Seals a plan.
     pub fn new(plan: Plan, blueprint_files: &[(String, Digest)], adopt: Vec<String>) -> Self {
         let blueprint_files = blueprint_files.to_vec();
-        let digest = digest(&plan, &blueprint_files, &adopt);
-        Self { kind: "wbk-infra-plan".into(), format: PLAN_FORMAT, digest, blueprint_files, adopt, plan }
+        let digest = digest(&plan, &blueprint_files, &adopt, 0);
+        let kind = "wbk-infra-plan".into();
+        Self { kind, format: PLAN_FORMAT, digest, blueprint_files, adopt, repeats: 0, plan }
+    }
+
+    /// The first of the plans that say the same which was not applied yet.
+    #[must_use]
+    pub fn not_yet_applied(mut self, was_applied: &dyn Fn(&Digest) -> bool) -> Self {
+        while was_applied(&self.digest) {
+            self.repeats += 1;
+            self.digest = digest(&self.plan, &self.blueprint_files, &self.adopt, self.repeats);
+        }
+        self
     }
 
     /// What the plan's steps want, as far as a plan knows it: enough to look at the world and to follow the references of
@@ -111,7 +126,7 @@ impl SavedPlan {
             return Err(PlanFileError::OtherFormat { found });
         }
         let saved: Self = serde_json::from_value(value).map_err(PlanFileError::NotAPlan)?;
-        if saved.digest == digest(&saved.plan, &saved.blueprint_files, &saved.adopt) {
+        if saved.digest == digest(&saved.plan, &saved.blueprint_files, &saved.adopt, saved.repeats) {
             Ok(saved)
         } else {
             Err(PlanFileError::Edited)
@@ -119,7 +134,15 @@ impl SavedPlan {
     }
 }
 
-fn digest(plan: &Plan, blueprint_files: &[(String, Digest)], adopt: &[String]) -> Digest {
-    let value = serde_json::json!([plan, blueprint_files, adopt]);
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
+fn is_first(repeats: &u32) -> bool {
+    *repeats == 0
+}
+
+fn digest(plan: &Plan, blueprint_files: &[(String, Digest)], adopt: &[String], repeats: u32) -> Digest {
+    let mut value = serde_json::json!([plan, blueprint_files, adopt]);
+    if let (false, Some(parts)) = (is_first(&repeats), value.as_array_mut()) {
+        parts.push(repeats.into());
+    }
     Digest::of_json(&value)
 }

@@ -6,6 +6,7 @@
 
 mod access;
 mod cluster;
+mod fleet;
 mod gpu;
 mod later;
 mod launch;
@@ -15,6 +16,7 @@ mod platform;
 pub use access::{Binding, ClusterBinding, Role, Rule};
 pub(crate) use cluster::default_pods;
 pub use cluster::{ApiVersion, Cluster, Kind, Metadata, NodePool, ShapeSection, SizeSection};
+pub use fleet::{Fleet, FleetCluster, FleetKind, FleetMetadata};
 pub use gpu::{Gang, Gpu, GpuPlugin, Priority, Scheduling, Sharing, SharingStrategy};
 pub use later::{EksAuthentication, EksNetwork, EksSection, Monitoring};
 pub use launch::{Agent, AgentEnvironment, Builder, EnvironmentKind, Launch, Link, Queue, Variable, VariableKind};
@@ -28,6 +30,13 @@ pub use platform::{Blueprint, Chart, ObjectSource, PolicySection, ReclaimPolicy,
 pub fn json_schema() -> serde_json::Value {
     let mut schema = schemars::schema_for!(Blueprint).to_value();
     schema["title"] = "wbk-infra blueprint".into();
+    schema
+}
+
+/// The JSON Schema of a fleet file (draft 2020-12).
+pub fn fleet_json_schema() -> serde_json::Value {
+    let mut schema = schemars::schema_for!(Fleet).to_value();
+    schema["title"] = "wbk-infra fleet".into();
     schema
 }
 

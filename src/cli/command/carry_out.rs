@@ -92,6 +92,7 @@ impl Session<'_> {
         if made.steps.iter().any(|step| matches!(step.target, Target::Queue(_))) {
             actuator = actuator.with_queues(&queues);
         }
+        let is_saved = saved.is_some();
         if let Some(digest) = saved {
             actuator = actuator.once(digest);
         }
@@ -122,6 +123,12 @@ impl Session<'_> {
             }
         };
         let mut memory = situation.sight.memory.clone();
+        if is_saved {
+            // Only what the plan touches was looked at: what is known of the rest stays known.
+            for (key, known) in &situation.before.objects {
+                memory.objects.entry(key.clone()).or_insert_with(|| known.clone());
+            }
+        }
         for (key, value) in actuator.remembered() {
             match value {
                 Some(value) => memory.objects.insert(key, value),

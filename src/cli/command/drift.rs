@@ -21,22 +21,18 @@ impl Session<'_> {
     /// `drift`.
     pub async fn drift(&self, blueprint: &BlueprintArgs, watch: bool, interval: u64) -> Result<Exit, Failure> {
         let (desired, head) = read_ahead(&files(blueprint)?, self.environment, self.global)?;
+        if !watch {
+            let (report, pending) = self.look_for_drift(&desired, Some(head)).await?;
+            self.show_drift(&report)?;
+            self.tell_pending(pending);
+            return Ok(exit_of(&report));
+        }
         let mut head = Some(head);
         let mut stop = stop_on_interrupt();
         let mut known: std::collections::BTreeSet<String> = std::collections::BTreeSet::new();
         let mut first = true;
         loop {
             let (report, pending) = self.look_for_drift(&desired, head.take()).await?;
-            let exit = match report.exit_code() {
-                0 => Exit::Done,
-                6 => Exit::Inconclusive,
-                _ => Exit::Pending,
-            };
-            if !watch {
-                self.show_drift(&report)?;
-                self.tell_pending(pending);
-                return Ok(exit);
-            }
             if first {
                 self.show_drift(&report)?;
                 self.tell_pending(pending);
@@ -58,7 +54,7 @@ impl Session<'_> {
             known = now;
             first = false;
             tokio::select! {
-                _ = stop.changed() => return Ok(exit),
+                _ = stop.changed() => return Ok(exit_of(&report)),
                 () = tokio::time::sleep(Duration::from_secs(interval.max(1))) => {}
             }
         }
@@ -110,5 +106,13 @@ impl Session<'_> {
             other @ (Output::Ctrf | Output::Junit | Output::Html) => return Err(unfit("drift", other)),
         }
         Ok(())
+    }
+}
+
+fn exit_of(report: &DriftReport) -> Exit {
+    match report.exit_code() {
+        0 => Exit::Done,
+        6 => Exit::Inconclusive,
+        _ => Exit::Pending,
     }
 }

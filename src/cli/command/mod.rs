@@ -4,12 +4,14 @@
 mod apply;
 mod assets;
 mod carry_out;
+mod child;
 mod ci;
 mod completions;
 mod destroy;
 mod doctor;
 mod drift;
 mod explain;
+mod fleet;
 mod interrupt;
 mod launch;
 mod lint;

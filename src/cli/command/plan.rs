@@ -6,7 +6,7 @@ use anyhow::Context;
 
 use super::{
     proof::hold_to_proof,
-    saved::blueprint_digests,
+    saved::{applied_mark, blueprint_digests},
     session::{Session, options},
 };
 use crate::{
@@ -15,6 +15,9 @@ use crate::{
         failure::{Exit, Failure},
         situation::{Purpose, files, read_ahead},
     },
+    cluster::Marks,
+    execute::applied_plans,
+    id::Digest,
     plan::{SavedPlan, plan},
 };
 
@@ -35,11 +38,21 @@ impl Session<'_> {
         self.show_plan(&made, situation.simulated(&desired))?;
         let pending = !made.is_empty();
         let blocked = made.is_blocked();
+        let applied = match (save, &situation.connection) {
+            // What cannot be read is refused by the apply, if it matters.
+            (Some(_), Some(reached)) => {
+                let marks = Marks::new(&desired.name);
+                applied_plans(&reached.cluster, &reached.discovery, &marks).await.unwrap_or_default()
+            }
+            (Some(_) | None, _) => Vec::new(),
+        };
         // The process ends here: to free thousands of objects one by one is 5 % of a plan that finds nothing to do.
         std::mem::forget((desired, situation));
         if let Some(path) = save {
             let adopt = decisions.adopt.clone();
-            let saved = SavedPlan::new(made, &blueprint_digests(&files)?, adopt);
+            let was_applied =
+                |digest: &Digest| applied.contains(digest) || applied_mark(self.environment, digest).exists();
+            let saved = SavedPlan::new(made, &blueprint_digests(&files)?, adopt).not_yet_applied(&was_applied);
             std::fs::write(path, saved.to_bytes()).with_context(|| format!("save the plan to {}", path.display()))?;
             if !self.global.quiet {
                 anstream::eprintln!("saved as {}: apply it with `wbk-infra apply {}`", path.display(), path.display());

@@ -1,6 +1,6 @@
 //! `apply` of a saved plan, and what saving one needs.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 
@@ -8,6 +8,7 @@ use super::session::Session;
 use crate::{
     cli::{
         args::{CheckArgs, DecisionArgs, Output},
+        environment::Environment,
         failure::{Exit, Failure},
         show::ApplyReport,
         situation::{Purpose, read},
@@ -24,7 +25,7 @@ impl Session<'_> {
         checks: &CheckArgs,
         verify: bool,
     ) -> Result<Exit, Failure> {
-        let marker = self.environment.state.join("applied-plans").join(&saved.digest.0);
+        let marker = applied_mark(self.environment, &saved.digest);
         if marker.exists() {
             return Err(Failure::hinted(
                 anyhow::anyhow!("this plan was applied before"),
@@ -77,6 +78,11 @@ impl Session<'_> {
         let desired = read(&files, self.environment)?;
         self.finish(&desired, &DecisionArgs::default(), (checks, verify), report).await
     }
+}
+
+/// The file that says that a saved plan was applied from this machine.
+pub(super) fn applied_mark(environment: &Environment, digest: &Digest) -> PathBuf {
+    environment.state.join("applied-plans").join(&digest.0)
 }
 
 /// The saved plan in a file, where it is one.

@@ -4,7 +4,7 @@ use super::session::out;
 use crate::cli::{
     args::SchemaOf,
     failure::{Exit, Failure},
-    show::{ApplyReport, PlanReport, RehearsalReport},
+    show::{ApplyReport, FleetReport, PlanReport, RehearsalReport},
 };
 
 /// `schema`.
@@ -15,6 +15,8 @@ pub fn schema(of: SchemaOf) -> Result<Exit, Failure> {
         SchemaOf::Proof => serde_json::to_value(schemars::schema_for!(crate::gpu::Proof))?,
         SchemaOf::Apply => serde_json::to_value(schemars::schema_for!(ApplyReport))?,
         SchemaOf::Verify => crate::verify::json_schema(),
+        SchemaOf::Fleet => crate::blueprint::fleet_json_schema(),
+        SchemaOf::FleetReport => serde_json::to_value(schemars::schema_for!(FleetReport))?,
         SchemaOf::Rehearsal => serde_json::to_value(schemars::schema_for!(RehearsalReport))?,
     };
     out(&serde_json::to_string_pretty(&schema)?);

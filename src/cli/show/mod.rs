@@ -1,6 +1,7 @@
 //! Text for people, pull requests and programs, made of values; printing is the caller's.
 
 mod apply_report;
+mod fleet;
 mod launch_human;
 mod plan_human;
 mod plan_json;
@@ -10,6 +11,7 @@ mod rehearsal;
 mod style;
 
 pub use apply_report::ApplyReport;
+pub use fleet::{FleetReport, FleetState, Member, fleet_human, fleet_markdown};
 pub use launch_human::launch_human;
 pub use plan_human::plan_human;
 pub use plan_json::{PlanReport, plan_json};

@@ -7,10 +7,15 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use serde_json::Value;
-use tokio::process::{Child, Command};
+use tokio::process::Child;
 use wbk_provider_rehearsal::{Fault, Rehearsal};
 
-use crate::cli::{args::Global, environment::Environment, failure::Failure};
+use crate::cli::{
+    args::Global,
+    command::child::{last_lines, own_command, passed_on},
+    environment::Environment,
+    failure::Failure,
+};
 
 /// Longest act: bringing up a control plane whose programs have to be built first took 14 minutes on two busy cores.
 const LONGEST: Duration = Duration::from_secs(45 * 60);
@@ -58,7 +63,7 @@ impl Stage {
         let mut environment = environment.clone();
         environment.state = folder.join("state").join("wbk-infra");
         environment.rehearsal = Some(plot);
-        let options = options(global);
+        let options = passed_on(global);
         Ok(Self { folder: folder.to_owned(), files, rehearsal, options, verbose: global.verbose, environment })
     }
 
@@ -103,14 +108,12 @@ impl Stage {
             let path = self.folder.join(format!("{name}.{ending}"));
             std::fs::File::create(&path).with_context(|| format!("write {}", path.display()))
         };
-        let mut command = Command::new(&self.environment.program);
+        let mut command = own_command(&self.environment, &self.options);
         command
             .args(arguments)
-            .args(&self.options)
             .arg("--rehearsal")
             .arg(&self.rehearsal)
             .env("XDG_STATE_HOME", self.folder.join("state"))
-            .stdin(Stdio::null())
             .stdout(file("json")?)
             .stderr(if self.verbose { Stdio::inherit() } else { file("log")?.into() })
             .kill_on_drop(true);
@@ -123,9 +126,7 @@ impl Stage {
     fn ended(&self, name: &str, status: ExitStatus, took: Duration) -> Result<Ended, Failure> {
         let printed = std::fs::read(self.folder.join(format!("{name}.json"))).context("read what was printed")?;
         // With --verbose people have read it on their terminal already, and there is no file.
-        let log = std::fs::read_to_string(self.folder.join(format!("{name}.log"))).unwrap_or_default();
-        let told: Vec<String> = log.lines().map(|line| anstream::adapter::strip_str(line).to_string()).collect();
-        let told = told[told.len().saturating_sub(12)..].to_vec();
+        let told = last_lines(&self.folder.join(format!("{name}.log")));
         // A command that failed before it had anything to report printed nothing.
         let document = serde_json::from_slice(&printed).unwrap_or(Value::Null);
         Ok(Ended { code: status.code(), document, told, took })
@@ -149,20 +150,4 @@ impl Stage {
         std::fs::remove_dir_all(&self.folder).with_context(|| format!("remove {}", self.folder.display()))?;
         Ok(())
     }
-}
-
-/// The options of every command that say where things come from and how much at once.
-fn options(global: &Global) -> Vec<OsString> {
-    let Global { assets, mirror, chart_mirror, chart_lock, parallel, request_timeout, .. } = global;
-    let path = |path: &Option<PathBuf>| path.as_ref().map(|path| path.clone().into_os_string());
-    let text = |text: &Option<String>| text.as_ref().map(OsString::from);
-    let said = [
-        ("--assets", path(assets)),
-        ("--mirror", text(mirror)),
-        ("--chart-mirror", text(chart_mirror)),
-        ("--chart-lock", path(chart_lock)),
-        ("--parallel", Some(parallel.to_string().into())),
-        ("--request-timeout", Some(request_timeout.to_string().into())),
-    ];
-    said.into_iter().filter_map(|(name, value)| Some([name.into(), value?])).flatten().collect()
 }
