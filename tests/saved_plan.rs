@@ -104,18 +104,6 @@ fn a_saved_plan_is_exact_bound_to_its_world_and_applied_once() {
         run(&home, &["apply", "again.plan", "--no-verify"]).expect(0);
         assert_eq!(config_map(&home, "two"), "20", "{mark}");
     }
-    // That a thing is asked for at another place of the blueprint changes nothing, with a memory and without one.
-    let blueprint = std::fs::read_to_string(home.work().join("small.yaml")).expect("written before");
-    home.write("other.yaml", "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: other, namespace: team}\n");
-    home.write("small.yaml", &blueprint.replace("objects: [", "objects: [other.yaml, "));
-    run(&home, &["apply", "small.yaml", "--yes", "--no-verify"]).expect(0);
-    assert_eq!(run(&home, &["plan", "small.yaml", "--exit-code"]).code, 0);
-    home.write("small.yaml", &blueprint.replace("objects: [", "objects: [manifests/../other.yaml, "));
-    std::fs::remove_dir_all(home.state().join("inventory")).expect("the memory");
-    run(&home, &["plan", "small.yaml", "--exit-code"]).expect(0);
-    home.write("small.yaml", &blueprint);
-    run(&home, &["apply", "small.yaml", "--yes", "--no-verify"]).expect(0);
-
     // An object that the plan would create appeared meanwhile, among many that one LIST looks for; one that it would change
     // was deleted.
     let new: String = ["three", "four", "five", "six", "seven"]

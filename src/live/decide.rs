@@ -8,8 +8,8 @@ use wbk_provider_api::Why;
 use super::{Birth, FieldChange, Found, Holder, ObjectState, Verdict, differences, keep_live, missing_or_different};
 use crate::{
     cluster::{
-        Cluster, ClusterError, DIGEST_ANNOTATION, ErrorKind, FieldConflict, Guard, ManagerEntry, Marks, Meta,
-        ORIGIN_ANNOTATION, Owner, Provenance, Resource,
+        Cluster, ClusterError, DIGEST_ANNOTATION, ErrorKind, FieldConflict, Guard, ManagerEntry, Marks, Meta, Owner,
+        Provenance, Resource,
     },
     field::{Element, FieldPath, FieldSet, field_paths},
     id::{Digest, ObjectId},
@@ -113,11 +113,7 @@ async fn ask(
     // Content that is equal while our field set would change means that fields were taken from us and put back: who
     // changes them next would not be seen. They are taken back.
     let keeps_ownership = owned_fields(&live, manager) == owned_fields(&tried.object, manager);
-    // Where the blueprint asks for it may move without the thing: its digest does not cover that, and a memory says the same.
-    let is_origin = |field: &FieldChange| {
-        field.path.0.iter().any(|element| matches!(element, Element::Field(name) if name == ORIGIN_ANNOTATION))
-    };
-    let verdict = if diff.iter().all(is_origin) && keeps_ownership {
+    let verdict = if diff.is_empty() && keeps_ownership {
         Verdict::Same
     } else {
         let mut moved: BTreeSet<FieldPath> = diff.iter().map(|field| field.path.clone()).collect();
@@ -231,7 +227,7 @@ fn owned_fields<'a>(object: &'a Value, manager: &str) -> Option<&'a Value> {
 /// Our own annotations say where and what; that they change is not news for a person.
 fn without_marks(diff: Vec<FieldChange>) -> Vec<FieldChange> {
     let is_mark = |element: &Element| match element {
-        Element::Field(name) => name == DIGEST_ANNOTATION || name == ORIGIN_ANNOTATION,
+        Element::Field(name) => name == DIGEST_ANNOTATION || name == crate::cluster::ORIGIN_ANNOTATION,
         Element::Item(_) | Element::Member(_) | Element::Index(_) => false,
     };
     diff.into_iter().filter(|field| !field.path.0.iter().any(is_mark)).collect()
