@@ -77,7 +77,7 @@ fn a_fleet_is_planned_applied_and_looked_at_and_a_failure_stops_nobody_else() {
         "fleet/refused.yaml",
         "apiVersion: v1\nkind: Service\nmetadata: {name: refused, namespace: team}\nspec: {clusterIP: 203.0.113.7, ports: [{port: 80}]}\n",
     );
-    home.write("fleet/north.yaml", "cluster: {name: small-north}\nobjects: [refused.yaml, ../manifests/*.yaml]\n");
+    home.write("fleet/north.yaml", "cluster: {name: small-north}\nobjects: [../manifests/*.yaml, refused.yaml]\n");
 
     let planned = fleet(&home, &["plan"]).expect(0);
     assert!(planned.stdout.starts_with("Fleet all: plan of 3 clusters in "), "{}", planned.stdout);
