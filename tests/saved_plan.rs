@@ -27,6 +27,17 @@ fn a_saved_plan_is_exact_bound_to_its_world_and_applied_once() {
     run(&home, &["apply", "new.plan"]).expect(0);
     assert_eq!(run(&home, &["plan", "small.yaml", "--exit-code"]).code, 0);
 
+    // One with nothing in it leaves everything as it is, what is remembered of the objects too.
+    let remembered = || {
+        let folder =
+            std::fs::read_dir(home.state().join("inventory")).expect("a memory").next().expect("one").expect("a file");
+        std::fs::read(folder.path()).expect("the memory")
+    };
+    let before = remembered();
+    assert_eq!(run(&home, &["plan", "small.yaml", "--out", "empty.plan"]).code, 0);
+    run(&home, &["apply", "empty.plan"]).expect(0);
+    assert!(before == remembered(), "an empty saved plan changed the memory");
+
     // Byte-identical twice, and the file is private to nobody: it holds no secret.
     let manifests = std::fs::read_to_string(home.work().join("manifests/all.yaml")).expect("written before");
     let changed =

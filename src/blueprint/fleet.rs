@@ -211,8 +211,10 @@ mod tests {
     const EXISTING: &str =
         "apiVersion: wbk-infra/v1\nkind: Platform\nmetadata: {name: a}\ncluster: {provider: existing}\n";
 
+    /// Errors; that the blueprint could be better is no question here.
     fn lint(fleet: &LoadedFleet, files: &MemoryFiles, chosen: &[&str]) -> String {
-        fleet.lint(files, jiff::civil::date(2026, 11, 22), &|name| chosen.contains(&name)).to_string()
+        let told = fleet.lint(files, jiff::civil::date(2026, 11, 22), &|name| chosen.contains(&name)).to_string();
+        told.lines().filter(|line| line.contains(": error: ")).collect::<Vec<_>>().join("\n")
     }
 
     #[test]

@@ -20,6 +20,8 @@ use super::support;
 
 /// How long a verdict may take: the scheduler decides in milliseconds, and other tests run beside this one.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// A pod that room was made for is bound within a second; one that waits this long waits for news.
+const STUCK: Duration = Duration::from_secs(8);
 /// How many requests are on their way at once.
 const AT_ONCE: usize = 24;
 
@@ -235,6 +237,7 @@ impl World {
     /// The condition of a pod once the scheduler has decided; `node` where it is bound.
     async fn verdict_of(&self, path: &str) -> Value {
         let deadline = Instant::now() + PATIENCE;
+        let mut looked = Instant::now();
         loop {
             let pod = self.send("GET", path, &Value::Null).await.expect("the pod is there");
             let node = &pod["spec"]["nodeName"];
@@ -247,11 +250,28 @@ impl World {
                 {
                     return condition;
                 }
+                Some(_) if looked.elapsed() > STUCK => {
+                    looked = Instant::now();
+                    self.nudge(&pod).await;
+                }
                 Some(_) | None => {}
             }
             assert!(Instant::now() < deadline, "the scheduler does not decide about {path}: {}", pod["status"]);
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
+    }
+
+    /// Makes the scheduler look again at a pod that it has made room for: now and then it misses that its victim has gone, and would
+    /// look after five minutes. A pod like it that goes from its node is such news.
+    async fn nudge(&self, pod: &Value) {
+        let mut like = json!({"apiVersion": "v1", "kind": "Pod", "spec": pod["spec"],
+            "metadata": {"name": "nudge", "namespace": pod["metadata"]["namespace"]}});
+        like["spec"]["nodeName"] = pod["status"]["nominatedNodeName"].clone();
+        eprintln!("nudged the scheduler: {} waits on {}", pod["metadata"]["namespace"], like["spec"]["nodeName"]);
+        self.must(&like).await;
+        let path =
+            format!("/api/v1/namespaces/{}/pods/nudge", pod["metadata"]["namespace"].as_str().unwrap_or_default());
+        self.send("DELETE", &format!("{path}?gracePeriodSeconds=0"), &Value::Null).await.expect("a nudge goes");
     }
 
     async fn judge(&self, case_name: &str, case: &Case, asked: &Asked, before: &Before) -> Outcome {

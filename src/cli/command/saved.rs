@@ -34,7 +34,7 @@ impl Session<'_> {
         }
         let desired = saved.as_desired();
         let situation =
-            self.look(&desired, if saved.plan.destroys { Purpose::Destroy } else { Purpose::Apply }, None).await?;
+            self.see(&desired, if saved.plan.destroys { Purpose::Destroy } else { Purpose::Apply }, None).await?;
         if let (Some(world), ClusterState::Reached(now)) = (&saved.plan.world, &situation.sight.live.cluster)
             && world.uid != now.uid
         {

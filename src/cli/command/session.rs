@@ -61,16 +61,28 @@ impl Session<'_> {
         }
     }
 
+    /// Looks at the world of a whole blueprint, and keeps what was learned.
     pub(super) async fn look(
         &self,
         desired: &Desired,
         purpose: Purpose,
         head: Option<HeadStart>,
     ) -> Result<Situation, Failure> {
-        let situation = look(desired, (self.environment, self.global), purpose, head, &self.say()).await?;
+        let situation = self.see(desired, purpose, head).await?;
         if let Some(warning) = situation.remember() {
             anstream::eprintln!("{warning}");
         }
+        Ok(situation)
+    }
+
+    /// Looks at the world of a part of a blueprint, whose memory is not that of the whole.
+    pub(super) async fn see(
+        &self,
+        desired: &Desired,
+        purpose: Purpose,
+        head: Option<HeadStart>,
+    ) -> Result<Situation, Failure> {
+        let situation = look(desired, (self.environment, self.global), purpose, head, &self.say()).await?;
         // Where not even the provider can do anything about it, there is nothing to plan and nothing to compare.
         if let ClusterState::Unknown(why) = &situation.sight.live.cluster
             && situation.operations.is_empty()
