@@ -233,7 +233,7 @@ mod tests {
         let same = fleet("  - {name: a, blueprint: ../a.yaml}\n  - {name: b, blueprint: ../a.yaml}\n");
         let told = lint(&same, &files, &["a"]);
         assert!(
-            told.starts_with("fleets/all.yaml:7:25: error: `b` is the same cluster as `a`: the current context"),
+            told.starts_with("fleets/all.yaml:7:26: error: `b` is the same cluster as `a`: the current context"),
             "{told}"
         );
     }
@@ -245,7 +245,7 @@ mod tests {
         assert_eq!(lint(&fleet, &files, &["a"]), "");
         let told = lint(&fleet, &files, &["a", "b"]);
         assert!(
-            told.starts_with("fleets/all.yaml:7:25: error: read fleets/gone.yaml: there is no such file; hint:"),
+            told.starts_with("fleets/all.yaml:7:26: error: read fleets/gone.yaml: there is no such file; hint:"),
             "{told}"
         );
     }
