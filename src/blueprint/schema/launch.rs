@@ -163,7 +163,8 @@ pub struct Queue {
     /// Memory that a job requests and is limited to; the GPUs' part of a node where nothing is said.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub memory: Option<Bytes>,
-    /// Size of `/dev/shm`, which data loaders fill; a quarter of the memory where nothing is said. It counts as memory.
+    /// Size of `/dev/shm`, which data loaders fill; a quarter of the least memory that a job may
+    /// have where nothing is said. It counts as memory.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub shared_memory: Option<Bytes>,
     /// How long a finished Job is kept.

@@ -76,8 +76,16 @@ fn amounts(blueprint: &Blueprint, queue: &Queue) -> Amounts {
         resource: offered.map(|(resource, _)| resource).filter(|_| gpus > 0),
         cpu: queue.cpu.unwrap_or(cpu),
         memory,
-        shared_memory: queue.shared_memory.unwrap_or(Bytes(whole(memory.0 / 4, 1 << 20))),
+        shared_memory: queue.shared_memory.unwrap_or(Bytes(whole(least_memory(queue, memory).0 / 4, 1 << 20))),
     }
+}
+
+/// The least memory that a job of the queue may have: what is in `/dev/shm` counts as memory of whoever chose little, too.
+fn least_memory(queue: &Queue, own: Bytes) -> Bytes {
+    let Some(variable) = queue.variables.get("memory") else { return own };
+    let default = variable.default.iter().filter_map(Value::as_str);
+    let chosen = variable.choices.iter().map(String::as_str).chain(default).filter_map(Bytes::parse);
+    chosen.min().unwrap_or(own)
 }
 
 /// The part of a node that goes with some of its GPUs, in round numbers.
