@@ -2,7 +2,7 @@
 //! selectors are derived once, here.
 
 use serde_json::{Map, Value, json};
-use wbk_provider_api::{PoolSpec, node_taints};
+use wbk_provider_api::{PoolSpec, Taint, node_taints};
 
 use super::collect::Collector;
 use super::gpu::{Advertiser, NAMESPACE, PoolGpus, of_one_gpu, pool_gpus};
@@ -55,10 +55,7 @@ pub(super) fn collect(collector: &mut Collector<'_>) -> Option<DesiredRelease> {
 
 /// One pool's nodes, as the chart takes them.
 fn group(blueprint: &Blueprint, pool: &PoolSpec, gpus: &PoolGpus) -> Value {
-    let tolerations: Vec<Value> = node_taints(blueprint.cluster.provider, pool)
-        .iter()
-        .map(|taint| json!({"key": taint.key, "operator": "Exists", "effect": taint.effect.as_str()}))
-        .collect();
+    let tolerations: Vec<Value> = node_taints(blueprint.cluster.provider, pool).iter().map(Taint::toleration).collect();
     let sharing = blueprint.gpu.iter().flat_map(|gpu| &gpu.sharing).find(|sharing| sharing.pool == pool.name);
     let resources = of_one_gpu(gpus.vendor, &gpus.model, sharing);
     json!({

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
-use wbk_provider_api::{PoolSize, PoolSpec, node_taints};
+use wbk_provider_api::{PoolSize, PoolSpec, Taint, node_taints};
 
 use crate::cluster::{is_true, text};
 use crate::desired::{Advertiser, Desired, LabelWriter};
@@ -46,10 +46,7 @@ impl Placement {
         };
         // By key and effect, whatever the value, as the tolerations are that this tool gives to workloads: what is
         // proved is that those land. A wrong value is named by `nodes.marks`.
-        let tolerations = node_taints(desired.wanted.cluster.provider, pool)
-            .iter()
-            .map(|taint| json!({"key": taint.key, "operator": "Exists", "effect": taint.effect.as_str()}))
-            .collect();
+        let tolerations = node_taints(desired.wanted.cluster.provider, pool).iter().map(Taint::toleration).collect();
         let gpu = allocatable(pool, desired).into_iter().next().map(|(resource, each)| GpuAsk { resource, each });
         Self { pool: pool.name.clone(), selector, tolerations, gpu, size: pool.size }
     }

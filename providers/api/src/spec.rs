@@ -182,6 +182,13 @@ pub struct Taint {
     pub effect: TaintEffect,
 }
 
+impl Taint {
+    /// The toleration that workloads and checks get: by key and effect, whatever the value.
+    pub fn toleration(&self) -> serde_json::Value {
+        serde_json::json!({"key": self.key, "operator": "Exists", "effect": self.effect.as_str()})
+    }
+}
+
 /// What a taint does to pods that do not tolerate it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 pub enum TaintEffect {

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
-use wbk_provider_api::{TaintEffect, node_taints};
+use wbk_provider_api::{Taint, TaintEffect, node_taints};
 
 use super::pools::{VENDOR_LABEL, pool_advertiser};
 use super::types::{Advertiser, GpuVendor};
@@ -24,10 +24,7 @@ pub(crate) fn tolerations(blueprint: &Blueprint) -> Vec<Value> {
         .flat_map(|spec| node_taints(provider, &spec))
         .map(|taint| (taint.key, taint.effect))
         .collect();
-    taints
-        .into_iter()
-        .map(|(key, effect)| json!({"key": key, "operator": "Exists", "effect": effect.as_str()}))
-        .collect()
+    taints.into_iter().map(|(key, effect)| Taint { key, value: String::new(), effect }.toleration()).collect()
 }
 
 /// For what must reach every node, whatever it will be tainted with: discovery.

@@ -5,7 +5,7 @@
 //! account or host path, which agents since 0.28.1 refuse; no name, which would collide at the second run.
 
 use serde_json::{Map, Value, json};
-use wbk_provider_api::{PoolSpec, node_taints};
+use wbk_provider_api::{PoolSpec, Taint, node_taints};
 
 use super::state::{DesiredQueue, PLATFORM_LABEL, QUEUE_LABEL, QueueContent, QueueLink};
 use crate::blueprint::schema::{Blueprint, Gang, Launch, NodePool, Queue, Variable, VariableKind};
@@ -217,7 +217,7 @@ impl Written<'_> {
         let tolerations: Vec<Value> = match (pool, &amounts.resource) {
             (Some(pool), _) => node_taints(blueprint.cluster.provider, &pool_spec(blueprint, pool))
                 .iter()
-                .map(|taint| json!({"key": taint.key, "operator": "Exists", "effect": taint.effect.as_str()}))
+                .map(Taint::toleration)
                 .collect(),
             // The taint that clouds and operators put on nodes with GPUs.
             (None, Some(_)) => vec![json!({"key": gpu_resources(blueprint)[0], "operator": "Exists"})],
@@ -258,12 +258,12 @@ impl Written<'_> {
 /// The user's own words over ours (RFC 7386).
 fn merged(mut manifest: Value, queue: &Queue) -> Value {
     let own: Map<String, Value> = queue.config.clone().into_iter().collect();
-    json_patch(&mut manifest, &Value::Object(own));
+    merge_patch(&mut manifest, &Value::Object(own));
     manifest
 }
 
 /// RFC 7386: a null removes, a mapping is merged, anything else takes the place.
-fn json_patch(target: &mut Value, patch: &Value) {
+fn merge_patch(target: &mut Value, patch: &Value) {
     let Value::Object(patch) = patch else {
         *target = patch.clone();
         return;
@@ -276,7 +276,7 @@ fn json_patch(target: &mut Value, patch: &Value) {
         if value.is_null() {
             target.remove(key);
         } else {
-            json_patch(target.entry(key.clone()).or_insert(Value::Null), value);
+            merge_patch(target.entry(key.clone()).or_insert(Value::Null), value);
         }
     }
 }

@@ -374,10 +374,7 @@ pub fn sample(
     space: &str,
     context: &Context,
 ) -> Workload {
-    let tolerations: Vec<Value> = taints
-        .iter()
-        .map(|taint| json!({"key": taint.key, "operator": "Exists", "effect": taint.effect.as_str()}))
-        .collect();
+    let tolerations: Vec<Value> = taints.iter().map(wbk_provider_api::Taint::toleration).collect();
     let selector = pool.labels.get(POOL_LABEL).unwrap_or(&pool.name);
     let template = json!({"spec": {"nodeSelector": {POOL_LABEL: selector}, "tolerations": tolerations,
         "containers": [{"name": "sample", "resources": {"requests": {"cpu": "10m", "memory": "16Mi"}, "limits": {resource: 1}}}]}});
