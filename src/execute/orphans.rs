@@ -52,13 +52,20 @@ pub async fn end_orphans(base: &Path, say: &(dyn Fn(String) + Send + Sync)) {
             continue;
         }
         let folder = entry.path();
-        let orphans = processes_with(&folder);
-        if !orphans.is_empty() {
-            say(format!("ending the helm of process {owner}, which was killed"));
-        }
-        signal(&orphans, Signal::INT);
+        let mut told = Vec::new();
         let begun = Instant::now();
-        while !processes_with(&folder).is_empty() && begun.elapsed() < GRACE {
+        loop {
+            let living = processes_with(&folder);
+            // One that the killed apply had only just begun names its folder a moment after the first look.
+            let new = living.iter().copied().filter(|pid| !told.contains(pid)).collect::<Vec<_>>();
+            if !new.is_empty() {
+                say(format!("ending the helm of process {owner}, which was killed"));
+                signal(&new, Signal::INT);
+                told.extend(new);
+            }
+            if living.is_empty() || begun.elapsed() >= GRACE {
+                break;
+            }
             tokio::time::sleep(Duration::from_millis(50)).await; // Polls a condition that has a bound.
         }
         signal(&processes_with(&folder), Signal::KILL);
@@ -107,6 +114,12 @@ mod tests {
             .env("KUBECONFIG", dead.join("kubeconfig"))
             .spawn()
             .expect("a process");
+        // Linux lets the parent of a new process go on before the new one's environment can be read.
+        let begun = Instant::now();
+        while processes_with(&dead).is_empty() {
+            assert!(begun.elapsed() < GRACE, "the process has no environment to be found by");
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
         let told = std::sync::Mutex::new(Vec::new());
         let waiting = tokio::task::spawn_blocking(move || helm.wait());
         end_orphans(base.path(), &|line| told.lock().expect("unpoisoned").push(line)).await;
