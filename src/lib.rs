@@ -33,6 +33,7 @@ mod holder;
 pub mod id;
 pub mod launch;
 pub mod live;
+mod markup;
 mod parallel;
 pub mod plan;
 pub mod quantity;

@@ -219,6 +219,33 @@ fn a_queue_of_somebody_else_is_taken_over_only_by_name() {
     assert!(adopted.stdout.contains("adopt"), "{}", adopted.all());
 }
 
+/// The life of a queue and of a job, in words and as pictures.
+fn explained(bench: &Bench) {
+    let explain = |words: &[&str]| {
+        let mut command = bench.home.command(&[&["explain"], words, &["-f", BLUEPRINT, "-f", &bench.overlay]].concat());
+        Home::finish(command.env("WANDB_API_KEY", bench.server.key()))
+    };
+    let page = bench.home.write("job.html", "");
+    let job = explain(&["job", "too-large", "--html", page.to_str().unwrap()]).expect(0);
+    let words = &job.stdout;
+    assert!(words.contains("✗ placed") && words.contains("✓ admitted") && words.contains("· runs"), "{words}");
+    assert!(words.contains("fix: let the job ask for at most 1 nvidia.com/gpu"), "{words}");
+    let page = std::fs::read_to_string(page).unwrap();
+    assert!(page.contains("<svg") && page.contains("at most 1 nvidia.com/gpu"), "{page}");
+    let queue = json(&explain(&["queue", "l4", "-o", "json"]).expect(0));
+    let stage = |name: &str| {
+        let stages = queue["stages"].as_array().unwrap();
+        stages.iter().find(|stage| stage["step"] == name).unwrap().clone()
+    };
+    assert!(stage("queued")["says"].as_str().unwrap().contains("1 item waits"), "{queue:#}");
+    assert_eq!((&stage("taken")["state"], &stage("runs")["state"]), (&json!("stuck"), &json!("ahead")), "{queue:#}");
+    assert!(stage("placed")["says"].as_str().unwrap().contains("of 2 are free on 2 nodes"), "{queue:#}");
+    assert_eq!(stage("placed")["here"][0]["what"], "too-large", "{queue:#}");
+    let nothing = explain(&["job", "nothing"]).expect(2);
+    assert!(nothing.stderr.contains("there is too-large"), "{}", nothing.all());
+    explain(&["queue"]).expect(2);
+}
+
 #[test]
 fn what_goes_on_is_shown_and_something_is_pushed() {
     let bench = Bench::new();
@@ -251,18 +278,22 @@ fn what_goes_on_is_shown_and_something_is_pushed() {
     let board = loop {
         let board = json(&launch(&["status", "-o", "json"]).expect(0));
         let why = board["jobs"][0]["why"].as_str().unwrap_or_default();
-        if why.contains("Insufficient nvidia.com/gpu") || begun.elapsed().as_secs() > 60 {
+        if why.contains("nvidia.com/gpu asked") || begun.elapsed().as_secs() > 60 {
             break board;
         }
         std::thread::sleep(std::time::Duration::from_millis(500));
     };
     let why = board["jobs"][0]["why"].as_str().unwrap();
-    assert!(why.contains("Insufficient nvidia.com/gpu"), "{board:#}");
+    assert!(why.contains("2 nvidia.com/gpu asked, 1 there"), "{board:#}");
+    assert!(board["jobs"][0]["fix"].as_str().unwrap().contains("at most 1 nvidia.com/gpu"), "{board:#}");
     assert_eq!((&board["jobs"][0]["state"], &board["jobs"][0]["gpus"]), (&json!("pending"), &json!(2)));
     assert_eq!((&board["agents"][0]["up"], &board["agents"][0]["jobs"]), (&json!(true), &json!(1)));
     assert_eq!((&board["queues"][1]["name"], &board["queues"][1]["waiting"]), (&json!("l4"), &json!(1)));
     let shown = launch(&["status"]).expect(0).stdout;
     assert!(shown.contains("1 waiting") && shown.contains("pending"), "{shown}");
+    // The agent's own pod runs on a simulated node, and does not ask.
+    assert!(board["queues"][1]["why"].as_str().unwrap().contains("simulated"), "{board:#}");
+    explained(&bench);
     let log = launch(&["logs", "main"]);
     assert!(log.stderr.contains("simulated nodes run no programs"), "{}", log.all());
 

@@ -1,11 +1,13 @@
 //! The command line: what can be asked, with help that teaches.
 
+mod explain;
 mod launch;
 
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+pub use explain::ExplainArgs;
 pub use launch::{LaunchCommand, PushArgs};
 
 /// One YAML blueprint becomes a working GPU platform for W&B Launch on Kubernetes, and stays it.
@@ -404,29 +406,16 @@ Examples:
         #[command(flatten)]
         blueprint: BlueprintArgs,
     },
-    /// Say where a value comes from: file and line, or which default and why. `explain gpu`: why Jobs will run, or not.
+    /// Say where a value comes from: file and line, or which default and why. `explain gpu`: why Jobs will run, or not. `explain queue`,
+    /// `explain job`: the life of what is pushed to W&B Launch, where it stands, and why it waits.
     #[command(after_help = "\
 Examples:
   wbk-infra explain blueprints/local.yaml namespaces[wandb-jobs].quota.gpu
   wbk-infra explain gpu blueprints/local.yaml                    the closure proof of each pool and workload
-  wbk-infra explain gpu blueprints/local.yaml --html proof.html  the same as a picture")]
-    Explain {
-        /// The blueprint; or `gpu`, for the closure proof of the blueprint that follows.
-        #[arg(value_name = "BLUEPRINT")]
-        blueprint: PathBuf,
-        /// Path of the value, `nodePools[a100].taints`; after `gpu`, the blueprint.
-        #[arg(value_name = "PATH")]
-        path: Option<String>,
-        /// Overlays in order.
-        #[arg(short = 'f', long = "file", value_name = "FILE")]
-        files: Vec<PathBuf>,
-        /// Draw the proof as a page of its own (explain gpu).
-        #[arg(long, value_name = "FILE")]
-        html: Option<PathBuf>,
-        /// Draw the proof as a picture (explain gpu).
-        #[arg(long, value_name = "FILE")]
-        svg: Option<PathBuf>,
-    },
+  wbk-infra explain gpu blueprints/local.yaml --html proof.html  the same as a picture
+  wbk-infra explain queue l4 -f site.yaml                        the life of its items step by step, and what stands where
+  wbk-infra explain job launch-x7 -f site.yaml --html job.html   one job, by its name, its run or its item")]
+    Explain(ExplainArgs),
     /// Print the JSON Schema of blueprints, or of what a command prints as JSON.
     Schema {
         /// Of what.

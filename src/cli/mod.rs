@@ -13,7 +13,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-use args::{BlueprintArgs, Cli, Colour, Command};
+use args::{Cli, Colour, Command};
 use command::Session;
 use environment::Environment;
 use failure::{Exit, Failure};
@@ -92,17 +92,7 @@ async fn run(cli: Cli, environment: &Environment) -> Result<Exit, Failure> {
         Command::Status { blueprint } => context.status(&blueprint).await,
         Command::Lint { blueprint } => command::lint(&blueprint, &global),
         Command::Render { blueprint } => command::render(&blueprint, &context),
-        Command::Explain { blueprint: topic, path: blueprint, files, html, svg } if command::is_about_gpus(&topic) => {
-            let blueprint = BlueprintArgs { blueprint: blueprint.map(Into::into), files };
-            context.explain_gpu(&blueprint, html.as_deref(), svg.as_deref()).await
-        }
-        Command::Explain { html: Some(_), .. } | Command::Explain { svg: Some(_), .. } => {
-            Err(Failure::usage("only the closure proof is drawn: wbk-infra explain gpu BLUEPRINT --html FILE"))
-        }
-        Command::Explain { blueprint, path, files, html: None, svg: None } => match path {
-            Some(path) => command::explain(&BlueprintArgs { blueprint: Some(blueprint), files }, &path, &context),
-            None => Err(Failure::usage("which value? wbk-infra explain BLUEPRINT PATH, or explain gpu BLUEPRINT")),
-        },
+        Command::Explain(args) => context.explain(args).await,
         Command::Schema { of } => command::schema(of),
         Command::Ci { command } => command::ci(&context, &command),
         Command::Completions { shell } => command::completions(shell),

@@ -42,5 +42,6 @@ pub use state::{
 pub(crate) use charts::is_chart_path;
 pub(crate) use gpu::{driver_problem, mig, pool_gpus};
 pub(crate) use launch::{forces_security_context, namespace_of, offers, pool_of, version};
+pub use pools::POOL_LABEL;
 pub(crate) use pools::{cluster_spec, default_shape_reason, derived_labels, derived_taints, gpu_resources, pool_spec};
 pub(crate) use resolve::lint;

@@ -11,7 +11,7 @@ use crate::blueprint::Blueprint;
 use crate::blueprint::schema::NodePool;
 
 /// The label that says which pool a node is of.
-pub(super) const POOL_LABEL: &str = "wbk-infra/pool";
+pub const POOL_LABEL: &str = "wbk-infra/pool";
 /// The label that says how a node is paid for.
 const CAPACITY_LABEL: &str = "wbk-infra/capacity";
 /// The label that says which accelerator a node has.

@@ -6,21 +6,28 @@ use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::Value;
 
+use super::obstacle::Obstacle;
+use super::room::Room;
+use super::work::{Controller, JobRow, label, queue_of, row};
 use crate::cluster::{pod_trouble, text};
-use crate::desired::{DesiredAgent, DesiredLaunch, DesiredQueue, QUEUE_LABEL};
+use crate::desired::{DesiredAgent, DesiredLaunch, DesiredQueue};
 use crate::wandb::{Item, ItemState};
 
 /// What the picture is made from: objects as the API server has them, and each queue's items where W&B told them.
 #[derive(Debug, Clone, Default)]
 pub struct Sources {
-    /// Jobs of the queues' namespaces.
-    pub jobs: Vec<Value>,
+    /// Jobs of the queues' namespaces, with who makes their pods.
+    pub jobs: Vec<(Controller, Value)>,
     /// Pods of the queues' and of the agents' namespaces.
     pub pods: Vec<Value>,
     /// Events about Jobs there.
     pub events: Vec<Value>,
     /// Items by queue.
     pub items: BTreeMap<String, Vec<Item>>,
+    /// Nodes and what is on them, where a job waits for one.
+    pub room: Option<Room>,
+    /// Whether nodes are simulated: no program runs there, and no agent asks.
+    pub simulated: bool,
     /// What could not be asked, and why.
     pub unseen: Vec<String>,
 }
@@ -55,8 +62,9 @@ pub struct AgentRow {
     pub jobs: usize,
     /// Most Jobs at once.
     pub max_jobs: u32,
-    /// Why it is not up.
-    pub why: Option<String>,
+    /// Why it takes no items, and what mends that.
+    #[serde(flatten)]
+    pub obstacle: Option<Obstacle>,
 }
 
 /// A queue.
@@ -73,60 +81,9 @@ pub struct QueueRow {
     pub waiting: Option<usize>,
     /// Unfinished Jobs.
     pub jobs: usize,
-    /// Why items wait.
-    pub why: Option<String>,
-}
-
-/// How far a Job is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum JobState {
-    /// No pod of it runs.
-    Pending,
-    /// A pod runs.
-    Running,
-    /// It succeeded.
-    Finished,
-    /// It failed.
-    Failed,
-}
-
-impl JobState {
-    /// The word for a person.
-    pub fn word(self) -> &'static str {
-        match self {
-            Self::Pending => "pending",
-            Self::Running => "running",
-            Self::Finished => "finished",
-            Self::Failed => "failed",
-        }
-    }
-}
-
-/// A Job of a queue.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct JobRow {
-    /// Its name.
-    pub name: String,
-    /// Its namespace.
-    pub namespace: String,
-    /// Its queue.
-    pub queue: String,
-    /// W&B's id of the run.
-    pub run: Option<String>,
-    /// How far it is.
-    pub state: JobState,
-    /// Its pod.
-    pub pod: Option<String>,
-    /// The pod's node.
-    pub node: Option<String>,
-    /// GPUs that it asks for.
-    pub gpus: u64,
-    /// Seconds since it was made.
-    pub age_seconds: i64,
-    /// Why it does not run, or why it failed.
-    pub why: Option<String>,
+    /// Why items wait, and what mends that.
+    #[serde(flatten)]
+    pub obstacle: Option<Obstacle>,
 }
 
 /// Draws it.
@@ -134,23 +91,12 @@ pub fn board(launch: &DesiredLaunch, sources: &Sources, now: Timestamp) -> Board
     let mut jobs: Vec<JobRow> = sources
         .jobs
         .iter()
-        .filter_map(|job| {
-            let queue = launch.queues.iter().find(|queue| queue.name == label(job, QUEUE_LABEL))?;
-            Some(job_row(job, queue, sources, now))
-        })
+        .filter_map(|(controller, job)| Some(row(*controller, job, queue_of(job, &launch.queues)?, sources, now)))
         .collect();
     jobs.sort_by(|a, b| (a.age_seconds, &a.name).cmp(&(b.age_seconds, &b.name)));
     let agents: Vec<AgentRow> = launch.agents.iter().map(|agent| agent_row(agent, sources, &jobs)).collect();
     let queues = launch.queues.iter().map(|queue| queue_row(queue, sources, &agents, &jobs)).collect();
     Board { agents, queues, jobs, unseen: sources.unseen.clone() }
-}
-
-fn label<'a>(object: &'a Value, key: &str) -> &'a str {
-    object["metadata"]["labels"][key].as_str().unwrap_or_default()
-}
-
-fn is_open(state: JobState) -> bool {
-    matches!(state, JobState::Pending | JobState::Running)
 }
 
 fn agent_row(agent: &DesiredAgent, sources: &Sources, jobs: &[JobRow]) -> AgentRow {
@@ -160,20 +106,30 @@ fn agent_row(agent: &DesiredAgent, sources: &Sources, jobs: &[JobRow]) -> AgentR
     });
     // After a change of its configuration the old one may still be going.
     let pod = pods.max_by_key(|pod| text(pod, "/metadata/creationTimestamp").to_owned());
-    let why = match pod {
-        None => {
-            Some(format!("it has no pod: see wbk-infra status, and kubectl -n {} get events", agent.release.namespace))
-        }
-        Some(pod) => pod_trouble(pod),
+    let space = &agent.release.namespace;
+    let logs = || format!("wbk-infra launch logs {}", agent.name);
+    let down = match pod {
+        None => Some(Obstacle::new(
+            "it has no pod",
+            format!("wbk-infra status shows its release; kubectl -n {space} get events says why there is no pod"),
+        )),
+        Some(pod) => pod_trouble(pod).map(|why| Obstacle::new(why, logs())),
+    };
+    let up = down.is_none();
+    let asleep = || {
+        Obstacle::new(
+            "its pod is simulated: it asks for no items",
+            "run `wandb launch-agent` beside the cluster, or use a cluster with real nodes (docs/kind.md)",
+        )
     };
     AgentRow {
         name: agent.name.clone(),
         pod: pod.map(|pod| format!("{}/{}", text(pod, "/metadata/namespace"), text(pod, "/metadata/name"))),
-        up: why.is_none(),
+        up,
         queues: agent.queues.clone(),
-        jobs: jobs.iter().filter(|job| agent.queues.contains(&job.queue) && is_open(job.state)).count(),
+        jobs: jobs.iter().filter(|job| agent.queues.contains(&job.queue) && job.state.is_open()).count(),
         max_jobs: agent.max_jobs,
-        why,
+        obstacle: down.or_else(|| sources.simulated.then(asleep)),
     }
 }
 
@@ -183,131 +139,65 @@ fn queue_row(queue: &DesiredQueue, sources: &Sources, agents: &[AgentRow], jobs:
         .get(&queue.name)
         .map(|items| items.iter().filter(|item| item.state == ItemState::Pending).count());
     let serving: Vec<&AgentRow> = agents.iter().filter(|agent| agent.queues.contains(&queue.name)).collect();
-    let why = match (waiting, serving.as_slice()) {
-        (None | Some(0), _) => None,
-        (_, []) => Some("no agent of this blueprint serves it".to_owned()),
-        (_, serving) if serving.iter().all(|agent| !agent.up) => {
-            let reasons: Vec<String> = serving
-                .iter()
-                .map(|agent| format!("agent {}: {}", agent.name, agent.why.as_deref().unwrap_or("not up")))
-                .collect();
-            Some(reasons.join("; "))
-        }
-        (_, serving) if serving.iter().all(|agent| !agent.up || agent.jobs >= agent.max_jobs as usize) => Some(
-            serving
-                .iter()
-                .map(|agent| format!("all {} jobs of agent {} are taken", agent.max_jobs, agent.name))
-                .collect::<Vec<_>>()
-                .join("; "),
-        ),
-        _ => Some("an agent asks every 10 s; if this stays, see its log".to_owned()),
+    let obstacle = match waiting {
+        None | Some(0) => None,
+        Some(_) => Some(why_not_taken(queue, &serving)),
     };
     QueueRow {
         name: queue.name.clone(),
         pool: queue.pool.clone(),
         gpus: queue.gpus,
         waiting,
-        jobs: jobs.iter().filter(|job| job.queue == queue.name && is_open(job.state)).count(),
-        why,
+        jobs: jobs.iter().filter(|job| job.queue == queue.name && job.state.is_open()).count(),
+        obstacle,
     }
 }
 
-fn job_row(job: &Value, queue: &DesiredQueue, sources: &Sources, now: Timestamp) -> JobRow {
-    let (name, namespace) = (text(job, "/metadata/name"), text(job, "/metadata/namespace"));
-    let pod = sources
-        .pods
-        .iter()
-        .filter(|pod| {
-            text(pod, "/metadata/namespace") == namespace && label(pod, "batch.kubernetes.io/job-name") == name
-        })
-        .max_by_key(|pod| text(pod, "/metadata/creationTimestamp").to_owned());
-    let state = state_of(job, pod);
-    let made = text(job, "/metadata/creationTimestamp").parse::<Timestamp>().unwrap_or(now);
-    JobRow {
-        name: name.to_owned(),
-        namespace: namespace.to_owned(),
-        queue: queue.name.clone(),
-        run: Some(label(job, "wandb.ai/run-id").to_owned()).filter(|run| !run.is_empty()),
-        state,
-        pod: pod.map(|pod| text(pod, "/metadata/name").to_owned()),
-        node: pod.map(|pod| text(pod, "/spec/nodeName").to_owned()).filter(|node| !node.is_empty()),
-        gpus: gpus(job),
-        age_seconds: now.as_second() - made.as_second(),
-        why: match state {
-            JobState::Finished => None,
-            JobState::Running => pod.and_then(pod_trouble),
-            JobState::Pending | JobState::Failed => why(job, pod, sources),
-        },
-    }
-}
-
-fn state_of(job: &Value, pod: Option<&Value>) -> JobState {
-    let holds = |kind: &str| {
-        let conditions = job["status"]["conditions"].as_array();
-        conditions.into_iter().flatten().any(|found| found["type"] == kind && found["status"] == "True")
+/// Why nobody takes what is in a queue.
+fn why_not_taken(queue: &DesiredQueue, serving: &[&AgentRow]) -> Obstacle {
+    let all = |words: &dyn Fn(&AgentRow) -> String| serving.iter().map(|agent| words(agent)).collect::<Vec<_>>();
+    let Some(first) = serving.first() else {
+        return Obstacle::new(
+            "no agent of this blueprint serves it",
+            format!("name {} under launch.agents[].queues", queue.name),
+        );
     };
-    if holds("Complete") || holds("SuccessCriteriaMet") {
-        JobState::Finished
-    } else if holds("Failed") || holds("FailureTarget") {
-        JobState::Failed
-    } else if pod.is_some_and(|pod| text(pod, "/status/phase") == "Running") {
-        JobState::Running
-    } else {
-        JobState::Pending
+    if serving.iter().all(|agent| !agent.up) {
+        let told = all(&|agent| {
+            let why = agent.obstacle.as_ref().map_or("not up", |obstacle| &obstacle.why);
+            format!("agent {}: {why}", agent.name)
+        });
+        let fix = first.obstacle.as_ref().map(|obstacle| obstacle.fix.clone()).unwrap_or_default();
+        return Obstacle::new(told.join("; "), fix);
     }
-}
-
-fn why(job: &Value, pod: Option<&Value>, sources: &Sources) -> Option<String> {
-    if let Some(pod) = pod {
-        return pod_trouble(pod);
+    if serving.iter().all(|agent| !agent.up || agent.jobs >= agent.max_jobs as usize) {
+        let told = all(&|agent| format!("all {} jobs of agent {} are taken", agent.max_jobs, agent.name));
+        return Obstacle::new(
+            told.join("; "),
+            format!(
+                "it is taken when one ends; raise launch.agents[{}].maxJobs, or give the queue an agent of its own",
+                first.name
+            ),
+        );
     }
-    if job["spec"]["suspend"] == true {
-        return Some("it is suspended: Kueue has not admitted it yet".into());
+    if let Some(asleep) = first.obstacle.as_ref().filter(|_| serving.iter().all(|agent| agent.obstacle.is_some())) {
+        return Obstacle::new(format!("agent {}: {}", first.name, asleep.why), asleep.fix.clone());
     }
-    // A quota, Pod Security or a missing priority class refuses the pod; the agent and W&B say nothing of it.
-    let refused = sources
-        .events
-        .iter()
-        .filter(|event| event["reason"] == "FailedCreate" && event["involvedObject"]["uid"] == job["metadata"]["uid"])
-        .max_by_key(|event| text(event, "/lastTimestamp").to_owned());
-    match refused {
-        Some(event) => Some(format!("its pod is refused: {}", text(event, "/message"))),
-        None => Some("it has no pod yet".into()),
-    }
-}
-
-/// GPUs of all containers of a Job's pod, shares and partitions counted as such.
-fn gpus(job: &Value) -> u64 {
-    let containers = job.pointer("/spec/template/spec/containers").and_then(Value::as_array);
-    let is_gpu = |name: &str| name.contains('/') && (name.contains("gpu") || name.contains("/mig-"));
-    let amount = |value: &Value| value.as_u64().or_else(|| value.as_str()?.parse().ok()).unwrap_or(0);
-    containers
-        .into_iter()
-        .flatten()
-        .filter_map(|container| container.pointer("/resources/limits")?.as_object())
-        .flat_map(|limits| limits.iter().filter(|(name, _)| is_gpu(name)).map(|(_, value)| amount(value)))
-        .sum()
+    Obstacle::new("an agent asks every 10 s", format!("if it stays, see wbk-infra launch logs {}", first.name))
 }
 
 #[cfg(test)]
 mod tests {
     use serde_json::json;
 
+    use super::super::obstacle::tests::queue;
+    use super::super::work::JobState;
     use super::*;
-    use crate::desired::{Origin, QueueContent, SecretReference, WandbService};
+    use crate::desired::{Origin, QUEUE_LABEL, SecretReference, WandbService};
     use crate::id::ReleaseId;
 
     fn launch() -> DesiredLaunch {
         let origin = Origin { path: "launch".into(), at: None };
-        let queue = |name: &str| DesiredQueue {
-            name: name.into(),
-            content: QueueContent { config: json!({}), variables: json!({}), prioritization: true, links: Vec::new() },
-            pool: Some("l4".into()),
-            namespace: "jobs".into(),
-            gpus: 1,
-            job: Value::Null,
-            origin: origin.clone(),
-        };
         let service = WandbService {
             base_url: "https://w".into(),
             entity: "team".into(),
@@ -324,10 +214,11 @@ mod tests {
         DesiredLaunch { service, agents: vec![agent], queues: vec![queue("l4"), queue("lonely")] }
     }
 
-    fn job(name: &str, status: Value) -> Value {
-        json!({"metadata": {"name": name, "namespace": "jobs", "uid": name, "creationTimestamp": "2026-01-01T00:00:00Z",
+    fn job(name: &str, status: Value) -> (Controller, Value) {
+        let job = json!({"metadata": {"name": name, "namespace": "jobs", "uid": name, "creationTimestamp": "2026-01-01T00:00:00Z",
             "labels": {QUEUE_LABEL: "l4", "wandb.ai/run-id": "r1"}}, "status": status,
-            "spec": {"template": {"spec": {"containers": [{"resources": {"limits": {"nvidia.com/gpu": "2", "memory": "1Gi"}}}]}}}})
+            "spec": {"template": {"spec": {"containers": [{"resources": {"limits": {"nvidia.com/gpu": "2", "memory": "1Gi"}}}]}}}});
+        (Controller::Kubernetes, job)
     }
 
     fn drawn(sources: &Sources) -> Board {
@@ -352,10 +243,11 @@ mod tests {
         };
         let drawn = drawn(&sources);
         let row = |name: &str| drawn.jobs.iter().find(|job| job.name == name).unwrap();
-        assert_eq!(row("a").why.as_deref(), Some("its pod is refused: exceeded quota: q"));
-        assert_eq!(row("b").why.as_deref(), Some("not scheduled: 0/4 nodes"));
+        let why = |name: &str| row(name).obstacle.as_ref().unwrap().why.as_str();
+        assert_eq!(why("a"), "its pod is refused: exceeded quota: q");
+        assert_eq!(why("b"), "not scheduled: 0/4 nodes");
         assert_eq!(
-            (row("c").state, row("c").why.clone(), row("c").gpus, row("c").age_seconds),
+            (row("c").state, row("c").obstacle.clone(), row("c").gpus, row("c").age_seconds),
             (JobState::Finished, None, 2, 90)
         );
         assert_eq!(drawn.agents[0].jobs, 2);
@@ -373,7 +265,7 @@ mod tests {
             ("lonely".to_owned(), vec![item(ItemState::Pending)]),
         ]);
         let mut sources = Sources { items, ..Sources::default() };
-        let why = |sources: &Sources, queue: usize| drawn(sources).queues[queue].why.clone().unwrap();
+        let why = |sources: &Sources, queue: usize| drawn(sources).queues[queue].obstacle.clone().unwrap().why;
         assert!(why(&sources, 0).contains("agent main: it has no pod"));
         assert_eq!(why(&sources, 1), "no agent of this blueprint serves it");
         sources.pods = vec![agent("Running")];
@@ -381,5 +273,31 @@ mod tests {
         sources.jobs = vec![job("a", json!({}))];
         assert_eq!(why(&sources, 0), "all 1 jobs of agent main are taken");
         assert_eq!(drawn(&sources).queues[0].waiting, Some(1));
+        sources.jobs.clear();
+        sources.simulated = true;
+        assert!(why(&sources, 0).contains("simulated"), "{}", why(&sources, 0));
+    }
+
+    #[test]
+    fn the_pods_of_a_volcano_job_are_counted_and_the_one_that_is_behind_is_told() {
+        let volcano = json!({"metadata": {"name": "v", "namespace": "jobs", "labels": {QUEUE_LABEL: "l4"}},
+            "spec": {"tasks": [{"replicas": 2, "template": {"spec": {"containers": [{"resources": {"limits": {"nvidia.com/gpu": "4"}}}]}}}]},
+            "status": {"state": {"phase": "Running"}}});
+        let pod = |name: &str, phase: &str| {
+            json!({"metadata": {"name": name, "namespace": "jobs", "labels": {"volcano.sh/job-name": "v"}},
+                "spec": {"nodeName": "n"}, "status": {"phase": phase, "conditions": [{"type": "Ready", "status": "True"}]}})
+        };
+        let mut sources = Sources {
+            jobs: vec![(Controller::Volcano, volcano)],
+            pods: vec![pod("v-0", "Running"), pod("v-1", "Pending")],
+            ..Sources::default()
+        };
+        let row = drawn(&sources).jobs.remove(0);
+        assert_eq!((row.state, row.pods, row.running, row.gpus), (JobState::Running, 2, 1, 8));
+        assert_eq!(row.pod.as_deref(), Some("v-1"));
+        sources.jobs[0].1["status"]["state"]["phase"] = "Aborted".into();
+        assert_eq!(drawn(&sources).jobs[0].state, JobState::Failed);
+        sources.jobs[0].1["status"]["state"]["phase"] = "Completed".into();
+        assert_eq!(drawn(&sources).jobs[0].obstacle, None);
     }
 }

@@ -1,10 +1,20 @@
-//! What goes on in W&B Launch: agents, queues, Jobs, and what each of them waits for.
+//! What goes on in W&B Launch: agents, queues, jobs, and what each of them waits for.
 //!
-//! - [`board`]: one picture of it, pure;
-//! - [`read`]: what the picture is made from, asked of the cluster and of W&B.
+//! - [`board`]: one picture of it, pure; [`work`]: one job of it; [`room`]: why no node takes its pod; [`obstacle`]: a reason with its fix;
+//! - [`lifecycle`]: an item's life step by step, pure; [`picture`]: the same as SVG and as a page;
+//! - [`read`]: what the pictures are made from, asked of the cluster and of W&B.
 
 mod board;
+mod lifecycle;
+mod obstacle;
+mod picture;
 mod read;
+mod room;
+mod work;
 
-pub use board::{AgentRow, Board, JobRow, JobState, QueueRow, Sources, board};
-pub use read::read;
+pub use board::{AgentRow, Board, QueueRow, Sources, board};
+pub use lifecycle::{Held, Lifecycle, Stage, StageState, of_job, of_queue};
+pub use obstacle::Obstacle;
+pub use picture::{html as picture_html, svg as picture_svg};
+pub use read::{Nodes, read};
+pub use work::{Controller, JobRow, JobState, Step};

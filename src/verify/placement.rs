@@ -7,11 +7,8 @@ use serde_json::{Value, json};
 use wbk_provider_api::{PoolSize, PoolSpec, Taint, node_taints};
 
 use crate::cluster::{is_true, text};
-use crate::desired::{Advertiser, Desired, LabelWriter};
+use crate::desired::{Advertiser, Desired, LabelWriter, POOL_LABEL};
 use crate::quantity::Quantity;
-
-/// The label that says to which pool of a blueprint a node belongs.
-pub(super) const POOL_LABEL: &str = "wbk-infra/pool";
 
 /// A pool as checks see it.
 #[derive(Debug, Clone, PartialEq)]

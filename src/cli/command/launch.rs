@@ -18,7 +18,7 @@ use crate::{
         situation::{Connection, files, provider, reach, read, wandb_of},
     },
     desired::{Desired, DesiredLaunch, DesiredQueue},
-    launch::{Board, board, read as read_launch},
+    launch::{Board, Nodes, Obstacle, Sources, board, read as read_launch},
     wandb::{Push, Wandb},
 };
 
@@ -47,7 +47,7 @@ impl Session<'_> {
         let mut stop = stop_on_interrupt();
         loop {
             let (connection, wandb) = self.both(&desired).await;
-            let drawn = draw(launch, connection.as_ref(), wandb.as_ref()).await;
+            let drawn = draw(launch, connection.as_ref(), wandb.as_ref(), Nodes::WhenWaitedFor).await.1;
             let text = match self.global.output {
                 Output::Human => launch_human(&drawn),
                 Output::Json => serde_json::to_string_pretty(&drawn)?,
@@ -106,14 +106,14 @@ impl Session<'_> {
         let connection = reach(&*provider, &desired, self.global)
             .await
             .map_err(|unreached| Failure::from(anyhow::anyhow!("{}", unreached.why.0).context("reach the cluster")))?;
-        let drawn = draw(launch, Some(&connection), None).await;
+        let drawn = draw(launch, Some(&connection), None, Nodes::WhenWaitedFor).await.1;
         let agent = drawn.agents.iter().find(|agent| agent.name == name);
         let job = drawn.jobs.iter().find(|job| job.name == name || job.run.as_deref() == Some(name));
         let pod = match (agent, job) {
-            (Some(agent), _) => agent.pod.clone().ok_or_else(|| agent.why.clone().unwrap_or_default()),
+            (Some(agent), _) => agent.pod.clone().ok_or_else(|| why(agent.obstacle.as_ref())),
             (None, Some(job)) => match &job.pod {
                 Some(pod) => Ok(format!("{}/{pod}", job.namespace)),
-                None => Err(job.why.clone().unwrap_or_default()),
+                None => Err(why(job.obstacle.as_ref())),
             },
             (None, None) => {
                 let known = drawn.agents.iter().map(|agent| agent.name.as_str());
@@ -142,7 +142,7 @@ impl Session<'_> {
     }
 
     /// The ways to the cluster and to W&B, as far as there are any.
-    async fn both(&self, desired: &Desired) -> (Option<Connection>, Option<Wandb>) {
+    pub(super) async fn both(&self, desired: &Desired) -> (Option<Connection>, Option<Wandb>) {
         let connection = match provider(&desired.wanted, self.environment, self.global) {
             Ok(provider) => reach(&*provider, desired, self.global).await.ok(),
             Err(_) => None,
@@ -153,23 +153,35 @@ impl Session<'_> {
     }
 }
 
-async fn draw(launch: &DesiredLaunch, connection: Option<&Connection>, wandb: Option<&Wandb>) -> Board {
-    let sources = read_launch(launch, connection.map(|connection| &connection.cluster), wandb).await;
-    board(launch, &sources, jiff::Timestamp::now())
+/// What goes on, and what that was read from.
+pub(super) async fn draw(
+    launch: &DesiredLaunch,
+    connection: Option<&Connection>,
+    wandb: Option<&Wandb>,
+    nodes: Nodes,
+) -> (Sources, Board) {
+    let cluster = connection.map(|connection| (&connection.cluster, connection.access.simulated_nodes));
+    let sources = read_launch(launch, cluster, wandb, nodes).await;
+    let drawn = board(launch, &sources, jiff::Timestamp::now());
+    (sources, drawn)
 }
 
-fn launch_of(desired: &Desired) -> Result<&DesiredLaunch, Failure> {
+pub(super) fn launch_of(desired: &Desired) -> Result<&DesiredLaunch, Failure> {
     desired
         .launch
         .as_ref()
         .ok_or_else(|| Failure::usage(format!("{} has no `launch` section: see docs/launch.md", desired.name)))
 }
 
-fn queue_of<'a>(launch: &'a DesiredLaunch, name: &str) -> Result<&'a DesiredQueue, Failure> {
+pub(super) fn queue_of<'a>(launch: &'a DesiredLaunch, name: &str) -> Result<&'a DesiredQueue, Failure> {
     launch.queues.iter().find(|queue| queue.name == name).ok_or_else(|| {
         let known: Vec<&str> = launch.queues.iter().map(|queue| queue.name.as_str()).collect();
         Failure::usage(format!("there is no queue {name}; there is {}", known.join(", ")))
     })
+}
+
+fn why(obstacle: Option<&Obstacle>) -> String {
+    obstacle.map(|obstacle| obstacle.why.clone()).unwrap_or_default()
 }
 
 /// `name=value` words as the queue's variables want them.

@@ -2,7 +2,6 @@
 
 use std::path::Path;
 
-use anyhow::Context;
 use serde_json::Value;
 use wbk_provider_api::ProviderKind;
 
@@ -101,11 +100,10 @@ pub(super) async fn hold_to_proof(
 
 impl Session<'_> {
     /// `explain gpu`.
-    pub async fn explain_gpu(
+    pub(super) async fn explain_gpu(
         &self,
         blueprint: &BlueprintArgs,
-        html: Option<&Path>,
-        svg: Option<&Path>,
+        (html, svg): (Option<&Path>, Option<&Path>),
     ) -> Result<Exit, Failure> {
         let desired = read_on_paper(&files(blueprint)?, self.environment)?;
         let connection = match desired.wanted.cluster.provider {
@@ -119,12 +117,8 @@ impl Session<'_> {
         let renders = self.render_each(&desired, connection.as_ref()).await;
         let nodes = live_nodes(&desired, connection.as_ref()).await;
         let proof = prove(&desired, renders.releases.iter(), &renders.unrendered, nodes.as_deref());
-        if let Some(path) = html {
-            self.draw(path, &gpu::picture_html(&proof))?;
-        }
-        if let Some(path) = svg {
-            self.draw(path, &gpu::picture_svg(&proof))?;
-        }
+        self.draw(html, || gpu::picture_html(&proof))?;
+        self.draw(svg, || gpu::picture_svg(&proof))?;
         match self.global.output {
             Output::Human => out(&gpu::human(&proof, self.global.verbose)),
             Output::Json => out(&serde_json::to_string_pretty(&proof)?),
@@ -135,14 +129,6 @@ impl Session<'_> {
             }
         }
         Ok(if proof.holds() { Exit::Done } else { Exit::Failed })
-    }
-
-    fn draw(&self, path: &Path, picture: &str) -> Result<(), Failure> {
-        std::fs::write(path, picture).with_context(|| format!("write the picture to {}", path.display()))?;
-        if !self.global.quiet {
-            anstream::eprintln!("drawn in {}", path.display());
-        }
-        Ok(())
     }
 
     /// Every chart that can be rendered from here; of the others, why not.
@@ -166,9 +152,4 @@ impl Session<'_> {
         }
         renders
     }
-}
-
-/// Whether `explain` was asked about GPUs rather than about a value.
-pub fn is_about_gpus(first: &Path) -> bool {
-    first == Path::new("gpu")
 }

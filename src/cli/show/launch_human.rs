@@ -1,7 +1,7 @@
 //! Launch on one screen, for people.
 
 use super::{Mood, paint};
-use crate::launch::{Board, JobState};
+use crate::launch::{Board, JobState, Obstacle};
 
 /// Finished and failed Jobs that are shown; the others are counted.
 const ENDED: usize = 10;
@@ -23,9 +23,7 @@ pub fn launch_human(board: &Board) -> String {
             agent.max_jobs,
             agent.queues.join(", ")
         ));
-        if let Some(why) = &agent.why {
-            line(format!("      {why}"));
-        }
+        told(agent.obstacle.as_ref()).into_iter().for_each(&mut line);
     }
     line(paint(Mood::Strong, "queues"));
     for queue in &board.queues {
@@ -37,16 +35,13 @@ pub fn launch_human(board: &Board) -> String {
             queue.jobs,
             gpus(u64::from(queue.gpus))
         ));
-        if let Some(why) = &queue.why {
-            line(format!("      {why}"));
-        }
+        told(queue.obstacle.as_ref()).into_iter().for_each(&mut line);
     }
     line(paint(Mood::Strong, "jobs"));
     if board.jobs.is_empty() {
         line("  none".into());
     }
-    let is_open = |state: JobState| matches!(state, JobState::Pending | JobState::Running);
-    let (open, ended): (Vec<_>, Vec<_>) = board.jobs.iter().partition(|job| is_open(job.state));
+    let (open, ended): (Vec<_>, Vec<_>) = board.jobs.iter().partition(|job| job.state.is_open());
     for job in open.iter().chain(ended.iter().take(ENDED)) {
         let mood = match job.state {
             JobState::Pending => Mood::Change,
@@ -55,17 +50,16 @@ pub fn launch_human(board: &Board) -> String {
         };
         let node = job.node.as_deref().map(|node| format!("  node {node}")).unwrap_or_default();
         let state = paint(mood, format!("{:<8}", job.state.word()));
+        let pods = if job.pods > 1 { format!("  {} of {} pods run", job.running, job.pods) } else { String::new() };
         line(format!(
-            "  {state}  {}/{}  queue {}  {}{node}  {}",
+            "  {state}  {}/{}  queue {}  {}{node}{pods}  {}",
             job.namespace,
             job.name,
             job.queue,
             gpus(job.gpus),
             age(job.age_seconds)
         ));
-        if let Some(why) = &job.why {
-            line(format!("      {why}"));
-        }
+        told(job.obstacle.as_ref()).into_iter().for_each(&mut line);
     }
     if ended.len() > ENDED {
         line(format!("  and {} more that ended", ended.len() - ENDED));
@@ -74,6 +68,11 @@ pub fn launch_human(board: &Board) -> String {
         line(format!("{} {unseen}", paint(Mood::Bad, "not seen:")));
     }
     text.trim_end().to_owned()
+}
+
+/// Why, and what mends it.
+fn told(obstacle: Option<&Obstacle>) -> Vec<String> {
+    obstacle.map(|Obstacle { why, fix }| vec![format!("      {why}"), format!("      fix: {fix}")]).unwrap_or_default()
 }
 
 fn gpus(count: u64) -> String {

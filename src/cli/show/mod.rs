@@ -3,6 +3,7 @@
 mod apply_report;
 mod fleet;
 mod launch_human;
+mod lifecycle;
 mod plan_human;
 mod plan_json;
 mod plan_markdown;
@@ -13,6 +14,7 @@ mod style;
 pub use apply_report::ApplyReport;
 pub use fleet::{FleetReport, FleetState, Member, fleet_human, fleet_markdown};
 pub use launch_human::launch_human;
+pub use lifecycle::lifecycle_human;
 pub use plan_human::plan_human;
 pub use plan_json::{PlanReport, plan_json};
 pub use plan_markdown::plan_markdown;

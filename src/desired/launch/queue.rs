@@ -189,6 +189,8 @@ impl Written<'_> {
     /// One owner of retries: whoever pushed it. An evicted or failed pod ends all of them.
     fn volcano(&self, said: Said<'_>) -> Value {
         let mut metadata = self.metadata();
+        // Agents put it on Jobs of `batch/v1` alone; elsewhere they fill in their macros (SDK, `fill_macros`).
+        metadata["labels"]["wandb.ai/run-id"] = "${run_id}".into();
         metadata["generateName"] = format!("{}-", self.queue.name.to_ascii_lowercase()).into();
         let mut pod = self.pod(said);
         pod["containers"][0]["image"] = "${image_uri}".into();

@@ -242,7 +242,7 @@ impl World<'_> {
             format!(
                 "give the pool the label (nodePools[{}].labels), or let {workload} select by one that the pool has: {}={}",
                 group.name,
-                super::workload::POOL_LABEL,
+                crate::desired::POOL_LABEL,
                 group.name
             )
         };

@@ -9,7 +9,7 @@ use wbk_provider_api::{
 use crate::desired::{Advertiser, PoolGpus};
 
 use super::super::scheduler::{Amounts, CPU, EPHEMERAL, LabelValue, Labels, MEMORY, MayHave, Node, PODS};
-use super::workload::POOL_LABEL;
+use crate::desired::POOL_LABEL;
 
 /// A kind of node.
 #[derive(Debug, Clone)]

@@ -11,8 +11,8 @@ use super::arrive::World;
 use super::group::{Group, LiveNodes, gpus_of, grows, of_pools, platform_of, the_platform};
 use super::proof::{Proof, Unseen};
 use super::prove::Prover;
-use super::workload::{Context, Manifest, POOL_LABEL, Workload, sample, workloads};
-use crate::desired::{Advertiser, Desired};
+use super::workload::{Context, Manifest, Workload, sample, workloads};
+use crate::desired::{Advertiser, Desired, POOL_LABEL};
 
 /// Where what the cluster's platform runs of its own comes from, in words: its device plugin is the platform's, not a second one.
 pub const OF_THE_CLUSTER: &str = "the cluster's own";

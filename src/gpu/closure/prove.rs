@@ -371,7 +371,7 @@ impl Prover<'_> {
         let fix = if known.grows {
             format!(
                 "select by a label that the pool's nodes are born with: {}={}",
-                super::workload::POOL_LABEL,
+                crate::desired::POOL_LABEL,
                 known.name
             )
         } else {
@@ -431,7 +431,7 @@ impl Prover<'_> {
             let Verdict::Refused(refusals) = &verdicts[group] else { return (0, 0, 0, 0) };
             let wrong_labels = refusals
                 .iter()
-                .filter(|one| matches!(one, Refusal::Selector(key, _) if *key == super::workload::POOL_LABEL))
+                .filter(|one| matches!(one, Refusal::Selector(key, _) if *key == crate::desired::POOL_LABEL))
                 .count();
             let without_its_gpus = self.world.pods[at].requests.iter().any(|(resource, wanted)| {
                 wanted > 0
@@ -509,7 +509,7 @@ impl Prover<'_> {
                     what,
                     format!(
                         "keep it on its own pools, by a node selector or by fewer tolerations ({}=…)",
-                        super::workload::POOL_LABEL
+                        crate::desired::POOL_LABEL
                     ),
                 );
                 one.pool = Some(known.name.clone());

@@ -6,6 +6,8 @@ use std::rc::Rc;
 use serde_json::{Value, json};
 use wbk_provider_api::{PoolSpec, SystemWorkload, TaintEffect};
 
+use crate::desired::POOL_LABEL;
+
 use super::super::scheduler::{
     Admission, Amounts, Claim, ContainerDefaults, Pod, Quantities, Toleration, TolerationOperator, claims, quantities,
     text_map,
@@ -392,6 +394,3 @@ pub fn sample(
         judged: true,
     }
 }
-
-/// The label that says which pool a node is of.
-pub const POOL_LABEL: &str = "wbk-infra/pool";

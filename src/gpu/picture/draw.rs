@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use super::super::closure::{Broken, Can, PoolProof, Proof, Standing};
+use crate::markup::escape;
 
 /// Widths and heights, in pixels.
 const POOL_X: usize = 24;
@@ -256,21 +257,6 @@ fn cut(text: &str, characters: usize) -> String {
     }
     let kept: String = text.chars().take(characters - 1).collect();
     format!("{kept}…")
-}
-
-/// Text as XML wants it.
-pub(super) fn escape(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for character in text.chars() {
-        match character {
-            '&' => out.push_str("&amp;"),
-            '<' => out.push_str("&lt;"),
-            '>' => out.push_str("&gt;"),
-            '"' => out.push_str("&quot;"),
-            other => out.push(other),
-        }
-    }
-    out
 }
 
 /// Each rule is about this picture alone: it may stand in a page that has others.

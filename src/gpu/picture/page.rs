@@ -1,7 +1,8 @@
 //! The picture on a page of its own, with every broken chain and its fix in words.
 
 use super::super::closure::{Broken, Proof, Standing};
-use super::draw::{escape, svg};
+use super::draw::svg;
+use crate::markup::escape;
 
 /// One self-contained page.
 pub fn html(proof: &Proof) -> String {

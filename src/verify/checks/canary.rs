@@ -9,12 +9,11 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use crate::cluster::{name, text};
-use crate::desired::{Desired, DesiredQueue, Origin};
-use crate::launch::{JobRow, JobState, Sources, board};
+use crate::desired::{Desired, DesiredQueue, Origin, POOL_LABEL};
+use crate::launch::{Controller, JobRow, JobState, Obstacle, Sources, board};
 use crate::verify::api::Trouble;
 use crate::verify::check::{Applicability, Check, CheckId, Evidence, LOOK, Outcome};
 use crate::verify::context::{CheckContext, OptIn, VerifyOptions};
-use crate::verify::placement::POOL_LABEL;
 use crate::wandb::{ItemState, Push, Wandb, WandbError};
 
 /// The W&B project of the runs.
@@ -53,11 +52,15 @@ impl From<WandbError> for Stop {
 /// What has become of the item.
 enum Seen {
     /// Nobody has taken it, and why.
-    Waits(String),
+    Waits(Obstacle),
     /// An agent gave it up before it made a Job.
     GivenUp,
     /// There is a Job.
     Job(Box<JobRow>),
+}
+
+fn waits(why: &str) -> Seen {
+    Seen::Waits(Obstacle::new(why, "wbk-infra launch status, and launch logs of the agent"))
 }
 
 #[async_trait]
@@ -152,10 +155,10 @@ impl Canary {
             }
             let late = begun.elapsed() > cx.options.sample_deadline;
             match seen {
-                Seen::Waits(why) if late => {
+                Seen::Waits(Obstacle { why, fix }) if late => {
                     break Outcome::fail(
                         evidence(format!("nobody took the item in {} s: {why}", begun.elapsed().as_secs())),
-                        "wbk-infra launch status, and launch logs of the agent",
+                        fix,
                     );
                 }
                 Seen::GivenUp => {
@@ -169,14 +172,18 @@ impl Canary {
                     break self.landed(cx, &job, (at, begun.elapsed()), &evidence).await?;
                 }
                 Seen::Job(job) if job.state == JobState::Failed => {
-                    let why = job.why.clone().unwrap_or_else(|| "no reason is told".into());
-                    break Outcome::fail(evidence(format!("the Job {} failed: {why}", job.name)), "see the Job's pod");
+                    let obstacle = job.obstacle.clone();
+                    let Obstacle { why, fix } =
+                        obstacle.unwrap_or_else(|| Obstacle::new("no reason is told", "wbk-infra launch logs"));
+                    break Outcome::fail(evidence(format!("the Job {} failed: {why}", job.name)), fix);
                 }
                 Seen::Job(job) if late => {
-                    let why = job.why.clone().unwrap_or_else(|| "it runs".into());
+                    let obstacle = job.obstacle.clone();
+                    let Obstacle { why, fix } =
+                        obstacle.unwrap_or_else(|| Obstacle::new("it runs", "give it longer: --sample-deadline"));
                     let measured =
                         format!("the Job {} has not ended in {} s: {why}", job.name, begun.elapsed().as_secs());
-                    break Outcome::fail(evidence(measured), "mend what is named; agents never give up a pending Job");
+                    break Outcome::fail(evidence(measured), fix);
                 }
                 Seen::Job(_) => {
                     taken.get_or_insert_with(|| begun.elapsed());
@@ -198,8 +205,10 @@ impl Canary {
         for namespace in others {
             pods.extend(api.list(&format!("/api/v1/namespaces/{namespace}/pods"), "").await?);
         }
+        let controller = Controller::of(&self.queue);
+        let jobs = api.list(&controller.path(space), "").await?;
         Ok(Sources {
-            jobs: api.list(&format!("/apis/batch/v1/namespaces/{space}/jobs"), "").await?,
+            jobs: jobs.into_iter().map(|job| (controller, job)).collect(),
             events: api.list(&format!("/api/v1/namespaces/{space}/events"), "").await?,
             pods,
             ..Sources::default()
@@ -207,22 +216,22 @@ impl Canary {
     }
 
     async fn look(&self, cx: &CheckContext, wandb: &Wandb, item: &str) -> Result<Seen, Stop> {
-        let Some(launch) = &cx.desired.launch else { return Ok(Seen::Waits("the blueprint has no Launch".into())) };
+        let Some(launch) = &cx.desired.launch else { return Ok(waits("the blueprint has no Launch")) };
         let items = wandb.items(&self.queue.name).await?;
         let found = items.iter().find(|found| found.id == item).cloned();
         let mut sources = self.sources(cx).await?;
         sources.items.insert(self.queue.name.clone(), items);
         let drawn = board(launch, &sources, cx.now());
-        let Some(found) = found else { return Ok(Seen::Waits("W&B does not list it".into())) };
+        let Some(found) = found else { return Ok(waits("W&B does not list it")) };
         let job = drawn.jobs.into_iter().find(|job| job.run.is_some() && job.run == found.run);
         Ok(match (job, found.state) {
             (Some(job), _) => Seen::Job(Box::new(job)),
             (None, ItemState::Failed) => Seen::GivenUp,
-            (None, ItemState::Claimed) => Seen::Waits("an agent took it, and its Job is not there".into()),
-            (None, ItemState::Leased) => Seen::Waits("an agent took it and has made no Job yet".into()),
+            (None, ItemState::Claimed) => waits("an agent took it, and its Job is not there"),
+            (None, ItemState::Leased) => waits("an agent took it and has made no Job yet"),
             (None, ItemState::Pending | ItemState::Other) => {
                 let queue = drawn.queues.into_iter().find(|queue| queue.name == self.queue.name);
-                Seen::Waits(queue.and_then(|queue| queue.why).unwrap_or_else(|| "no agent asked".into()))
+                queue.and_then(|queue| queue.obstacle).map_or_else(|| waits("no agent asked"), Seen::Waits)
             }
         })
     }
@@ -255,13 +264,10 @@ impl Canary {
     /// The Job goes; an item that nobody took goes as well. What became of the run stays in W&B, in a project of its own.
     async fn tidy(&self, cx: &CheckContext, wandb: &Wandb, item: &str) -> Result<(), Stop> {
         match self.look(cx, wandb, item).await? {
-            Seen::Job(job) => {
-                let path = format!("/apis/batch/v1/namespaces/{}/jobs/{}", job.namespace, job.name);
-                match cx.api().delete(&path).await {
-                    Ok(()) | Err(Trouble::NotFound { .. }) => Ok(()),
-                    Err(trouble) => Err(trouble.into()),
-                }
-            }
+            Seen::Job(job) => match cx.api().delete(&job.path()).await {
+                Ok(()) | Err(Trouble::NotFound { .. }) => Ok(()),
+                Err(trouble) => Err(trouble.into()),
+            },
             Seen::Waits(_) => Ok(wandb.remove_item(&self.queue.name, item).await?),
             Seen::GivenUp => Ok(()),
         }

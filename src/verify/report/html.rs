@@ -5,9 +5,10 @@ use std::fmt::Write as _;
 
 use serde_json::Value;
 
-use super::picture::{escape, outcome_class, picture};
+use super::picture::{outcome_class, picture};
 use super::{Entry, Report, Verdict};
 use crate::gpu::picture_svg;
+use crate::markup::escape;
 use crate::verify::Outcome;
 
 /// The report as a page, with the picture of the closure proof where one was made.

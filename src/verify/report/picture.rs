@@ -4,6 +4,7 @@
 use std::fmt::Write as _;
 
 use super::{Entry, NodeSight, PoolSight, Report};
+use crate::markup::escape;
 use crate::verify::Outcome;
 
 /// Width of the whole, in SVG units; the page scales it.
@@ -227,21 +228,4 @@ fn right(out: &mut String, x: usize, y: usize, class: &str, words: &str) {
 fn put(out: &mut String, words: std::fmt::Arguments<'_>) {
     // Writing to a String cannot fail.
     let _infallible = out.write_fmt(words);
-}
-
-/// Text that is text and nothing else in HTML and SVG, also inside quotes.
-pub(super) fn escape(words: &str) -> String {
-    let mut out = String::with_capacity(words.len());
-    for c in words.chars() {
-        match c {
-            '&' => out.push_str("&amp;"),
-            '<' => out.push_str("&lt;"),
-            '>' => out.push_str("&gt;"),
-            '"' => out.push_str("&quot;"),
-            '\'' => out.push_str("&#39;"),
-            c if c.is_control() => out.push(' '),
-            c => out.push(c),
-        }
-    }
-    out
 }
