@@ -121,7 +121,7 @@ pub fn of_queue(launch: &DesiredLaunch, queue: &DesiredQueue, sources: &Sources,
             let why = held.and_then(|held| held.obstacle.as_ref()).map_or("", |obstacle| &obstacle.why);
             format!("it waits at `{}`: {why}", stage.step.word())
         }
-        None => format!("nothing is in the way; {} jobs go on", open.len()),
+        None => format!("nothing is in the way; {} open", count(open.len(), "job")),
     };
     Lifecycle { of: format!("queue {}", queue.name), verdict, stages, unseen: sources.unseen.clone() }
 }
@@ -158,6 +158,8 @@ pub fn of_job(launch: &DesiredLaunch, sources: &Sources, board: &Board, named: &
     }
     if let Some(job) = job {
         let age = minutes(job.age_seconds);
+        let item = item.as_ref().map_or_else(|| "an item".to_owned(), |item| format!("item {}", item.id));
+        at(&mut stages, Step::Queued).says = format!("{item} in queue {} of {}", queue.name, launch.service.entity);
         at(&mut stages, Step::Made).says =
             format!("{} {}/{}, {age} ago", job.controller.noun(), job.namespace, job.name);
         if let Some(node) = &job.node {
@@ -305,7 +307,7 @@ impl About<'_> {
         match (&self.sources.room, &self.queue.pool, self.resource()) {
             (Some(room), Some(pool), Some((resource, _))) => {
                 let found = room.free((POOL_LABEL, pool), &resource);
-                format!("{asked}; {} of {} are free on {} nodes now", found.free, found.all, found.nodes)
+                format!("{asked}; {} of {} are free on {} now", found.free, found.all, count(found.nodes, "node"))
             }
             _ => asked,
         }
@@ -325,6 +327,10 @@ fn at(stages: &mut [Stage], step: Step) -> &mut Stage {
 
 fn items(count: usize) -> String {
     if count == 1 { "1 item waits".to_owned() } else { format!("{count} items wait") }
+}
+
+fn count(number: usize, what: &str) -> String {
+    if number == 1 { format!("1 {what}") } else { format!("{number} {what}s") }
 }
 
 fn minutes(seconds: i64) -> String {

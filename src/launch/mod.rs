@@ -15,6 +15,7 @@ mod work;
 pub use board::{AgentRow, Board, QueueRow, Sources, board};
 pub use lifecycle::{Held, Lifecycle, Stage, StageState, of_job, of_queue};
 pub use obstacle::Obstacle;
+pub(crate) use obstacle::quota_admits_alone;
 pub use picture::{html as picture_html, svg as picture_svg};
 pub use read::{Nodes, read};
 pub use work::{Controller, JobRow, JobState, Step};

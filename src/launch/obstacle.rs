@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use crate::cluster::{condition, container_statuses, one_line, pod_trouble, text};
 use crate::desired::DesiredQueue;
+use crate::quantity::Quantity;
 
 /// What keeps something, and what mends it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -32,9 +33,14 @@ pub(super) fn of_refusal(words: &str, queue: &DesiredQueue) -> Obstacle {
     let space = &queue.namespace;
     let fix = if let Some((_, quota)) = words.split_once("exceeded quota: ") {
         let quota = quota.split(',').next().unwrap_or_default();
-        format!(
-            "it goes on when other jobs of {space} end: kubectl -n {space} describe quota {quota}; or raise namespaces[{space}].quota"
-        )
+        match quota_admits_alone(&words) {
+            true => format!(
+                "it goes on when other jobs of {space} end: kubectl -n {space} describe quota {quota}; or raise namespaces[{space}].quota"
+            ),
+            false => format!(
+                "alone it is more than the quota {quota} of {space} admits: raise namespaces[{space}].quota, or let the job ask for less"
+            ),
+        }
     } else if words.contains("failed quota: ") {
         format!("let launch.queues[{}] ask for what the quota of {space} counts", queue.name)
     } else if words.contains("violates PodSecurity") {
@@ -50,6 +56,21 @@ pub(super) fn of_refusal(words: &str, queue: &DesiredQueue) -> Obstacle {
         format!("kubectl -n {space} get events says more")
     };
     Obstacle::new(format!("its pod is refused: {words}"), fix)
+}
+
+/// Whether what a quota refuses is alone within each bound that the refusal names: `requested: x=1, used: x=2, limited: x=2`.
+pub(crate) fn quota_admits_alone(words: &str) -> bool {
+    let amounts = |name: &str| -> Option<Vec<(&str, Quantity)>> {
+        let (_, rest) = words.split_once(&format!("{name}: "))?;
+        // The next word with a colon begins another list.
+        let list = rest.split(": ").next()?;
+        list.split([',', ' '])
+            .filter_map(|one| one.split_once('='))
+            .map(|(resource, amount)| Some((resource, amount.parse().ok()?)))
+            .collect()
+    };
+    let (Some(asked), Some(limits)) = (amounts("requested"), amounts("limited")) else { return false };
+    asked.iter().all(|(resource, amount)| limits.iter().any(|(other, limit)| other == resource && amount <= limit))
 }
 
 /// What keeps a pod that has a node, or made it fail.
@@ -123,8 +144,13 @@ pub(super) mod tests {
     #[test]
     fn each_refusal_names_the_thing_to_change() {
         let fix = |words: &str| of_refusal(words, &queue("l4")).fix;
-        let quota = r#"pods "a" is forbidden: exceeded quota: wbk-quota, requested: requests.nvidia.com/gpu=1, used: 1, limited: 1"#;
-        assert!(fix(quota).contains("describe quota wbk-quota"), "{}", fix(quota));
+        let quota = |asked: u32| {
+            format!(
+                "pods \"a\" is forbidden: exceeded quota: q, requested: pods=1,requests.nvidia.com/gpu={asked}, used: pods=2,requests.nvidia.com/gpu=8, limited: pods=2,requests.nvidia.com/gpu=8"
+            )
+        };
+        assert!(fix(&quota(8)).contains("describe quota q"), "{}", fix(&quota(8)));
+        assert!(fix(&quota(9)).contains("alone it is more than"), "{}", fix(&quota(9)));
         assert!(fix("failed quota: q: must specify limits.memory").contains("launch.queues[l4]"));
         assert!(fix(r#"violates PodSecurity "restricted:latest""#).contains("podSecurity: baseline"));
         assert!(fix("no PriorityClass with name training was found").contains("scheduling.priorities"));

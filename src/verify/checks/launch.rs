@@ -10,6 +10,7 @@ use super::few;
 use super::rbac::ask;
 use super::rbac_rules::{Account, Question};
 use crate::desired::{Desired, DesiredAgent, DesiredQueue, Origin};
+use crate::launch::quota_admits_alone;
 use crate::verify::api::Trouble;
 use crate::verify::check::{Check, CheckId, Evidence, Outcome};
 use crate::verify::context::CheckContext;
@@ -163,7 +164,7 @@ impl Taken {
         match answer {
             Answer::Accepted(_) => Outcome::pass(Evidence::new("it would be made", wanted, source)),
             // What other pods hold now is no fault of the queue: its items wait.
-            Answer::Refused(Refusal::Quota, words) if words.contains("used:") && self.fits_alone(&words) => {
+            Answer::Refused(Refusal::Quota, words) if words.contains("used:") && quota_admits_alone(&words) => {
                 Outcome::inconclusive(format!("the quota is full now, so a job would wait: {words}"))
             }
             Answer::Refused(reason, words) => {
@@ -178,16 +179,6 @@ impl Taken {
                 Outcome::fail(Evidence::new(words, wanted, source), hint)
             }
         }
-    }
-
-    /// Whether the job alone is within every bound that the refusal names: `requested: x=1, used: x=2, limited: x=2`.
-    fn fits_alone(&self, words: &str) -> bool {
-        let part = |name: &str| {
-            let (_, rest) = words.split_once(&format!("{name}: "))?;
-            let (_, amount) = rest.split(", ").next()?.split_once('=')?;
-            amount.parse::<crate::quantity::Quantity>().ok()
-        };
-        part("requested").zip(part("limited")).is_some_and(|(asked, limit)| asked <= limit)
     }
 }
 
