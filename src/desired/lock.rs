@@ -202,6 +202,8 @@ mod tests {
             "intel-device-plugins-operator",
             "volcano",
             "kueue",
+            "operator",
+            "operator-v2",
         ] {
             assert!(lock.find(name).is_some(), "{name}");
         }
@@ -209,7 +211,7 @@ mod tests {
         // What has no digest has none because no source of it was found; a new one needs a reason in the file.
         let unpinned: Vec<&str> =
             lock.charts.iter().filter(|chart| chart.digest.is_none()).map(|chart| chart.name.as_str()).collect();
-        assert_eq!(unpinned, ["gpu-operator", "amd-gpu", "kueue"]);
+        assert_eq!(unpinned, ["gpu-operator", "amd-gpu", "kueue", "operator", "operator-v2"]);
     }
 
     #[test]

@@ -15,6 +15,7 @@ mod launch;
 mod lock;
 mod managed;
 mod manifest;
+mod merge_patch;
 mod monitoring;
 mod namespaces;
 mod network;
@@ -23,6 +24,7 @@ mod raw;
 mod render;
 mod resolve;
 mod scope;
+mod server;
 mod state;
 
 pub use gpu::{Advertiser, ExpectedLabel, GpuVendor, LabelWriter, NodeSystem, PoolGpus, advertiser};
@@ -45,3 +47,4 @@ pub(crate) use launch::{forces_security_context, namespace_of, offers, pool_of, 
 pub use pools::POOL_LABEL;
 pub(crate) use pools::{cluster_spec, default_shape_reason, derived_labels, derived_taints, gpu_resources, pool_spec};
 pub(crate) use resolve::lint;
+pub(crate) use server::{SERVER_PARTS, merged_server_values};

@@ -10,7 +10,7 @@ use super::collect::{Built, Collector, Draft};
 use super::namespaces::hard;
 use super::pools::wanted;
 use super::state::{Desired, Policy, Promises};
-use super::{access, charts, fake_gpu, gang, gpu, launch, managed, monitoring, namespaces, raw};
+use super::{access, charts, fake_gpu, gang, gpu, launch, managed, monitoring, namespaces, raw, server};
 use crate::blueprint::schema::Blueprint;
 use crate::blueprint::{Files, Loaded, Problem, Problems, Severity, is_expired, join, rules, steps};
 
@@ -52,6 +52,7 @@ fn build(loaded: &Loaded, files: &dyn Files, today: Date) -> (Desired, Vec<Probl
     releases.extend(fake_gpu::collect(&mut collector));
     let (launch, agents) = launch::collect(&mut collector);
     releases.extend(agents);
+    releases.extend(server::collect(&mut collector));
     releases.sort_by(|a, b| a.id.cmp(&b.id));
     managed::twice(&releases, &mut collector);
     raw::collect(&mut collector, files);

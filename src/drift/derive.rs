@@ -234,7 +234,10 @@ fn added_fields(object: &DesiredObject, around: &Surroundings<'_>, moved: &mut M
     let secret = object.id.gvk.kind == "Secret";
     for addition in additions {
         // A field that the blueprint sets is a changed value, and was told above.
-        if addition.path.value(&object.manifest).is_some() || is_bookkeeping(&addition.path) {
+        if addition.path.value(&object.manifest).is_some()
+            || is_bookkeeping(&addition.path)
+            || is_guard(&object.id.gvk.group, addition)
+        {
             continue;
         }
         let value = addition.path.value(body).cloned();
@@ -256,6 +259,14 @@ fn added_fields(object: &DesiredObject, around: &Surroundings<'_>, moved: &mut M
 /// kubectl's own notes on objects, not changes of them.
 fn is_bookkeeping(path: &FieldPath) -> bool {
     *path == FieldPath::fields(["metadata", "annotations", "kubectl.kubernetes.io/last-applied-configuration"])
+}
+
+/// A controller's finalizer on a resource of its own kind: how operators see that it goes. One that kubectl put there is somebody's hand.
+fn is_guard(group: &str, addition: &Addition) -> bool {
+    addition.path.is_within(&FieldPath::fields(["metadata", "finalizers"]))
+        && group.contains('.')
+        && !group.ends_with(".k8s.io")
+        && !addition.manager.starts_with("kubectl")
 }
 
 /// Who holds a field of an object of a release now; Helm by somebody's hand counts too. Nobody is guessed.
@@ -350,4 +361,23 @@ fn provider(live: &Live, around: &Surroundings<'_>, moved: &mut Moved) {
     let pools = live.provider.pools.values().filter(|pool| pool.present().is_some()).count();
     let touched = around.operations.iter().filter(|operation| operation.action != OperationAction::Delete).count();
     moved.clean += (pools + 1).saturating_sub(touched);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_operators_finalizer_is_no_drift_and_a_hands_is() {
+        let addition = |path: &[&str], manager: &str| Addition {
+            path: FieldPath::fields(path.iter().copied()),
+            manager: manager.into(),
+            time: String::new(),
+        };
+        let finalizer = ["metadata", "finalizers", "guard"];
+        assert!(is_guard("apps.wandb.com", &addition(&finalizer, "wandb-operator")));
+        assert!(!is_guard("apps.wandb.com", &addition(&finalizer, "kubectl-edit")));
+        assert!(!is_guard("apps.wandb.com", &addition(&["metadata", "labels", "a"], "wandb-operator")));
+        assert!(!is_guard("apps", &addition(&finalizer, "somebody")));
+    }
 }

@@ -50,9 +50,11 @@ const WORKLOAD_DEADLINE: u64 = 600;
 const REMOVAL_DEADLINE: u64 = 300;
 
 /// Kinds that hold data, or that take data with them; they go only when named.
-const DATA: [(&str, &str); 5] = [
+const DATA: [(&str, &str); 6] = [
     ("", "Namespace"),
     ("", "PersistentVolumeClaim"),
+    // A W&B server: its operator takes database and volumes in the cluster away with it.
+    ("apps.wandb.com", "WeightsAndBiases"),
     ("", "PersistentVolume"),
     ("apiextensions.k8s.io", "CustomResourceDefinition"),
     ("storage.k8s.io", "StorageClass"),

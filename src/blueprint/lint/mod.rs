@@ -8,6 +8,7 @@ mod cluster;
 mod gpu;
 mod launch;
 mod namespaces;
+mod server;
 
 use jiff::civil::Date;
 
@@ -29,6 +30,7 @@ pub(crate) fn rules(loaded: &Loaded, today: Date) -> Vec<Problem> {
     cluster::rules(&mut report);
     gpu::rules(&mut report);
     launch::rules(&mut report);
+    server::rules(&mut report);
     namespaces::rules(&mut report);
     charts::rules(&mut report);
     expired(&mut report, today);

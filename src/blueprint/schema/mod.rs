@@ -12,6 +12,7 @@ mod later;
 mod launch;
 mod namespace;
 mod platform;
+mod server;
 
 pub use access::{Binding, ClusterBinding, Role, Rule};
 pub(crate) use cluster::default_pods;
@@ -25,6 +26,7 @@ pub use namespace::{
     PodSecurity, PodSecurityLevel, PodSecurityLevels, Quota, SecretSection, Volume, VolumeMode,
 };
 pub use platform::{Blueprint, Chart, ObjectSource, PolicySection, ReclaimPolicy, StorageClass, VolumeBinding};
+pub use server::{Bucket, BucketProvider, Database, OperatorGeneration, Server, ServerIngress, ServerSize};
 
 /// The JSON Schema of a blueprint (draft 2020-12).
 pub fn json_schema() -> serde_json::Value {

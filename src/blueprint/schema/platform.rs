@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     ApiVersion, Cluster, ClusterBinding, Free, Gpu, Kind, Launch, Metadata, Monitoring, Namespace, NodePool, Role,
-    Scheduling,
+    Scheduling, Server,
 };
 use crate::desired::{ConflictChoice, IgnoreRule, Protect};
 
@@ -52,6 +52,9 @@ pub struct Blueprint {
     /// W&B Launch.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub launch: Option<Launch>,
+    /// W&B itself, for those who host it.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub server: Option<Server>,
     /// Metrics, alerts and dashboards.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub monitoring: Option<Monitoring>,

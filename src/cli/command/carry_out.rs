@@ -1,6 +1,6 @@
 //! Carries out a plan: asks, runs it under journal and lease, remembers, and tells what became of it.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use anyhow::Context;
 use wbk_provider_api::ProviderKind;
@@ -9,6 +9,7 @@ use super::{interrupt::stop_on_interrupt, session::Session};
 use crate::{
     cli::{
         failure::{Exit, Failure},
+        releases::find_helm,
         show::{Mood, Progress, paint, plan_human},
         situation::{Situation, memory_path},
     },
@@ -66,14 +67,19 @@ impl Session<'_> {
         let limits =
             Limits { parallel: self.global.parallel, timeout: Duration::from_secs(self.global.request_timeout) };
         let holder = Holder::this_process(&self.environment.host);
-        let runner = situation.charts.map(|charts| {
-            HelmRunner::new(
-                (charts.helm, self.environment.state.join("helm")),
-                &*situation.provider,
-                made,
-                adopt.into_iter().collect(),
-                charts.objects,
-            )
+        let has_releases = made.steps.iter().any(|step| matches!(step.target, Target::Release(_)));
+        let helm = match situation.charts {
+            Some(charts) => Some((charts.helm, charts.objects)),
+            // A blueprint that lost its last chart names none, and what is installed of it must go all the same.
+            None if has_releases => {
+                let say = |line: &str| progress.say(line);
+                Some((find_helm(self.environment, self.global, &say).await?, BTreeMap::new()))
+            }
+            None => None,
+        };
+        let runner = helm.map(|(helm, objects)| {
+            let folder = self.environment.state.join("helm");
+            HelmRunner::new((helm, folder), &*situation.provider, made, adopt.into_iter().collect(), objects)
         });
         let mut actuator = PlatformActuator::new(
             made,

@@ -13,6 +13,7 @@ use crate::blueprint::{Bytes, Cpu};
 use crate::desired::Origin;
 use crate::desired::gang::LOCAL_QUEUE;
 use crate::desired::gpu::pool_gpus;
+use crate::desired::merge_patch::merge_patch;
 use crate::desired::pools::{POOL_LABEL, gpu_resources, pool_spec};
 
 /// The part of a node that its jobs share out among them; the rest is for DaemonSets and the system (of eight parts).
@@ -262,25 +263,6 @@ fn merged(mut manifest: Value, queue: &Queue) -> Value {
     let own: Map<String, Value> = queue.config.clone().into_iter().collect();
     merge_patch(&mut manifest, &Value::Object(own));
     manifest
-}
-
-/// RFC 7386: a null removes, a mapping is merged, anything else takes the place.
-fn merge_patch(target: &mut Value, patch: &Value) {
-    let Value::Object(patch) = patch else {
-        *target = patch.clone();
-        return;
-    };
-    if !target.is_object() {
-        *target = json!({});
-    }
-    let Some(target) = target.as_object_mut() else { return };
-    for (key, value) in patch {
-        if value.is_null() {
-            target.remove(key);
-        } else {
-            merge_patch(target.entry(key.clone()).or_insert(Value::Null), value);
-        }
-    }
 }
 
 /// The value of a variable for an item that chooses none.

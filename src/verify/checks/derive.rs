@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::{
     advertiser, api_server, canary, claims, closure, custom_resources, gang, gpus, identity, labels, launch, limits,
     metrics, namespaces, nodes, pod_security, preemption, priorities, quota, rbac, releases, sample_job, scale,
-    secrets, service_accounts, shapes, smi, workloads,
+    secrets, server, service_accounts, shapes, smi, workloads,
 };
 use crate::desired::Desired;
 use crate::verify::check::Check;
@@ -36,6 +36,7 @@ pub(in crate::verify) fn derive(desired: &Desired) -> Vec<Arc<dyn Check>> {
     releases::derive(desired, &mut checks);
     workloads::derive(desired, &mut checks);
     closure::derive_of_workloads(desired, &mut checks);
+    server::derive(desired, &mut checks);
     launch::derive(desired, &mut checks);
     canary::derive(desired, &mut checks);
     sample_job::derive(desired, &mut checks);

@@ -32,6 +32,7 @@ mod releases;
 mod sample_job;
 mod scale;
 mod secrets;
+mod server;
 mod service_accounts;
 mod settle;
 mod shapes;

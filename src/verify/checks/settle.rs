@@ -18,7 +18,15 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 /// Looks until the outcome is not a failure or the options' patience is over; returns the last outcome. Polls rather
 /// than watches: a watch needs a right of its own, and the rights of a verifier are not to grow for half a second.
 pub(super) async fn settled<'a>(cx: &CheckContext, look: impl Fn() -> BoxFuture<'a, Outcome> + Send) -> Outcome {
-    let deadline = Instant::now() + cx.options.patience;
+    settled_within(cx.options.patience, look).await
+}
+
+/// The same with a patience of its own.
+pub(super) async fn settled_within<'a>(
+    patience: Duration,
+    look: impl Fn() -> BoxFuture<'a, Outcome> + Send,
+) -> Outcome {
+    let deadline = Instant::now() + patience;
     let mut pause = FIRST_PAUSE;
     loop {
         let outcome = look().await;
