@@ -169,6 +169,13 @@ def main():
                 cells.append("" if price is None else number(price) + (f"/{number(spot)}" if spot else ""))
             out.write(",".join([machine, *described(machine), *cells]).rstrip(",") + "\n")
         print(f"{cloud}: {len(rows)} machines, {len(regions)} regions, of {date}", file=sys.stderr)
+    # What the clouds ask for a cluster itself, of their own words: AWS containers blog "Amazon EKS extended support for Kubernetes
+    # versions pricing" (0.10; 0.60 in extended support), cloud.google.com/kubernetes-engine/pricing. That of AKS depends on its tier.
+    for cloud, date, source in [
+        ("aws", "2024-04-01", "AWS containers blog on EKS prices; standard support"),
+        ("gcp", "2020-06-06", "cloud.google.com/kubernetes-engine/pricing"),
+    ]:
+        out.write(f"cloud,{cloud},{date},{source}\nmachine,cpus,GiB,gpu,gpus,*\n(cluster),,,,,0.1\n")
     with open(options.output, "w", encoding="utf-8") as file:
         file.write(out.getvalue())
 

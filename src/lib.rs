@@ -23,6 +23,7 @@
 pub mod blueprint;
 pub mod cli;
 pub mod cluster;
+pub mod cost;
 pub mod desired;
 pub mod drift;
 pub mod execute;

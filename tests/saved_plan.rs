@@ -149,7 +149,7 @@ fn a_saved_plan_is_exact_bound_to_its_world_and_applied_once() {
 #[test]
 fn the_published_schemas_are_those_of_the_program_and_a_plan_keeps_to_them() {
     let home = Home::new();
-    for of in ["plan", "apply", "proof", "rehearsal", "verify", "fleet", "fleet-report"] {
+    for of in ["plan", "apply", "proof", "rehearsal", "verify", "fleet", "fleet-report", "cost"] {
         let schema = home.run(&["schema", of]).expect(0).stdout;
         let path = format!("{}/docs/{of}.schema.json", env!("CARGO_MANIFEST_DIR"));
         let published = std::fs::read_to_string(&path).unwrap_or_default();

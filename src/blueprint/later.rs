@@ -43,9 +43,6 @@ fn clouds(tree: &Node) -> Vec<Problem> {
             refuse(section, format!("cluster.{key}"), "remove it; supported providers are local, kind and existing");
         }
     }
-    if let Some(cost) = tree.find(steps!["policy", "maxHourlyCost"]).filter(|node| is_set(node)) {
-        refuse(cost, "policy.maxHourlyCost".into(), "remove it; local, kind and existing clusters have no price");
-    }
     for (index, namespace) in tree.get("namespaces").map(Node::items).unwrap_or_default().iter().enumerate() {
         for (number, identity) in namespace.get("identities").map(Node::items).unwrap_or_default().iter().enumerate() {
             if let Some(grants) = identity.get("grants").filter(|node| !node.entries().is_empty()) {

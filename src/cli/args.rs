@@ -80,6 +80,9 @@ pub struct Global {
     /// Another list of those charts in place of the program's own, in the format of charts/lock.yaml.
     #[arg(long, global = true, env = "WBK_INFRA_CHART_LOCK", value_name = "FILE", help_heading = "Global options")]
     pub chart_lock: Option<PathBuf>,
+    /// Prices of nodes before the program's own, in the format of prices/nodes.csv.
+    #[arg(long, global = true, env = "WBK_INFRA_PRICES", value_name = "FILE", help_heading = "Global options")]
+    pub prices: Option<PathBuf>,
 }
 
 /// Output formats.
@@ -388,6 +391,23 @@ Examples:
         #[command(subcommand)]
         command: LaunchCommand,
     },
+    /// What it costs now: by pool, namespace and queue, with what is idle. Without a blueprint, of the cluster that kubectl would ask.
+    #[command(after_help = "\
+Examples:
+  wbk-infra cost site.yaml
+  wbk-infra cost --context research -o html > cost.html       any cluster, as a picture
+  wbk-infra cost site.yaml -f contract.yaml --verbose         with prices of your own (section `cost`)
+
+Prices are the blueprint's own, then those of --prices, then the program's dated list. A node without a price is named, and sums then
+say \"at least\". Exit code 6 where nodes or pods could not be listed.")]
+    Cost {
+        /// The blueprint.
+        #[arg(value_name = "BLUEPRINT")]
+        blueprint: Option<PathBuf>,
+        /// Blueprint and overlays in order.
+        #[arg(short = 'f', long = "file", value_name = "FILE")]
+        files: Vec<PathBuf>,
+    },
     /// One screen: cluster, pools, objects, releases, what waits.
     Status {
         /// The blueprint.
@@ -516,6 +536,12 @@ pub enum FleetCommand {
         #[command(flatten)]
         fleet: FleetArgs,
     },
+    /// Say what each cluster costs now, and all together.
+    Cost {
+        /// Which.
+        #[command(flatten)]
+        fleet: FleetArgs,
+    },
 }
 
 /// A blueprint that may be left out.
@@ -545,6 +571,8 @@ pub enum SchemaOf {
     FleetReport,
     /// `explain gpu -o json`.
     Proof,
+    /// `cost -o json`.
+    Cost,
 }
 
 /// Commands on local clusters.

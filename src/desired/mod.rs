@@ -7,6 +7,7 @@ mod access;
 mod brought;
 mod charts;
 mod collect;
+mod cost;
 mod fake_gpu;
 mod gang;
 mod gpu;
@@ -27,6 +28,7 @@ mod scope;
 mod server;
 mod state;
 
+pub use cost::DesiredCost;
 pub use gpu::{Advertiser, ExpectedLabel, GpuVendor, LabelWriter, NodeSystem, PoolGpus, advertiser};
 pub use launch::{
     DesiredAgent, DesiredLaunch, DesiredQueue, NEWEST_SDK, OLDEST_SDK, PLATFORM_LABEL, QUEUE_LABEL, QueueContent,

@@ -142,6 +142,7 @@ pub(crate) fn cluster_spec(blueprint: &Blueprint) -> ClusterSpec {
         provider: cluster.provider,
         name: cluster.name.clone().unwrap_or_else(|| blueprint.metadata.name.clone()),
         version: cluster.version.clone().or(default_version),
+        region: cluster.region.clone(),
         context: cluster.context.clone(),
         kubeconfig: cluster.kubeconfig.clone(),
         uid: cluster.uid.clone(),

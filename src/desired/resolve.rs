@@ -10,7 +10,7 @@ use super::collect::{Built, Collector, Draft};
 use super::namespaces::hard;
 use super::pools::wanted;
 use super::state::{Desired, Policy, Promises};
-use super::{access, charts, fake_gpu, gang, gpu, launch, managed, monitoring, namespaces, raw, server};
+use super::{access, charts, cost, fake_gpu, gang, gpu, launch, managed, monitoring, namespaces, raw, server};
 use crate::blueprint::schema::Blueprint;
 use crate::blueprint::{Files, Loaded, Problem, Problems, Severity, is_expired, join, rules, steps};
 
@@ -70,6 +70,7 @@ fn build(loaded: &Loaded, files: &dyn Files, today: Date) -> (Desired, Vec<Probl
         promises: promises(blueprint),
         releases,
         policy: policy(blueprint, today),
+        cost: cost::cost(blueprint),
     };
     (desired, problems)
 }

@@ -8,6 +8,7 @@ use serde_json::Value;
 use wbk_provider_api::Wanted;
 
 use super::Manifest;
+use super::cost::DesiredCost;
 use super::gpu::PoolGpus;
 use super::launch::DesiredLaunch;
 use super::manifest::digest_with;
@@ -36,6 +37,9 @@ pub struct Desired {
     pub promises: Promises,
     /// Limits on what a plan may do.
     pub policy: Policy,
+    /// Prices that the blueprint brings, and what it may cost at most.
+    #[serde(skip_serializing_if = "DesiredCost::is_empty")]
+    pub cost: DesiredCost,
 }
 
 /// Where in the blueprint something comes from.

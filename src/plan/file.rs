@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Payload, Plan, Target};
 use crate::{
-    desired::{ConflictChoice, Desired, DesiredLaunch, DesiredObject, Origin, Policy, Promises},
+    desired::{ConflictChoice, Desired, DesiredCost, DesiredLaunch, DesiredObject, Origin, Policy, Promises},
     id::Digest,
 };
 
@@ -102,6 +102,7 @@ impl SavedPlan {
             launch: service.map(|service| DesiredLaunch { service, agents: Vec::new(), queues: Vec::new() }),
             promises: Promises::default(),
             policy: Policy { max_deletes: 0, protect: Vec::new(), ignore: Vec::new(), conflicts: ConflictChoice::Stop },
+            cost: DesiredCost::default(),
         }
     }
 

@@ -219,6 +219,7 @@ impl<'a> Draft<'a> {
             advice: if destroys { Vec::new() } else { advice(self.desired, self.options) },
             destroys,
             leaves_broken: Vec::new(),
+            cost: None,
         }
     }
 }

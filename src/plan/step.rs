@@ -8,6 +8,7 @@ use serde_json::Value;
 use wbk_provider_api::{Disruption, FieldDiff, Operation, Wanted};
 
 use crate::{
+    cost::PlanCost,
     desired::{DesiredRelease, IgnoreRule, QueueContent, SecretSlot, WandbService},
     field::FieldPath,
     gpu::Broken,
@@ -335,6 +336,9 @@ pub struct Plan {
     /// What can never run although all of this is done: somebody said to go on.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub leaves_broken: Vec<Broken>,
+    /// What it makes of the costs; `None` where nothing of it has a price.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub cost: Option<PlanCost>,
 }
 
 impl Plan {

@@ -27,7 +27,7 @@ pub use crate::quantity::Quantity;
 pub use check::{Applicability, Check, CheckId, Evidence, Outcome};
 pub use context::{CheckContext, Clock, Nodes, OptIn, VerifyOptions};
 pub use report::ctrf::ctrf;
-pub use report::html::html;
+pub use report::html::{PAGE_CSS, html};
 pub use report::human::human;
 pub use report::json::json;
 pub use report::json::json_schema;

@@ -16,6 +16,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::check::{Check, CheckId, Outcome};
+use crate::cost::CostReport;
 use crate::desired::Origin;
 use crate::gpu::Proof;
 pub use sight::{Landing, NodeGpus, NodeSight, PoolSight};
@@ -84,6 +85,9 @@ pub struct Report {
     /// The closure proof on the live nodes, for the picture; a document of its own, which `explain gpu` prints of the paper.
     #[serde(skip)]
     pub proof: Option<Proof>,
+    /// What the platform costs, for the picture; a document of its own, which `cost` prints.
+    #[serde(skip)]
+    pub cost: Option<CostReport>,
     /// The checks, in the suite's order.
     #[serde(rename = "checks")]
     pub entries: Vec<Entry>,

@@ -131,6 +131,7 @@ impl Suite {
         }
         let proof = cx.proof.last().await.map(|proof| (*proof).clone());
         Report {
+            cost: None,
             blueprint: cx.desired.name.clone(),
             provider: cx.desired.wanted.cluster.provider.to_string(),
             cluster: cx.desired.wanted.cluster.name.clone(),

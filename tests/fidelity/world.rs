@@ -10,7 +10,7 @@ use kube::client::Body;
 use serde_json::{Value, json};
 use tokio::sync::watch;
 use wbk_infra::cluster::{Cluster, Discovery, Marks, Provenance, connect};
-use wbk_infra::desired::{ConflictChoice, Desired, DesiredObject, Policy, Promises};
+use wbk_infra::desired::{ConflictChoice, Desired, DesiredCost, DesiredObject, Policy, Promises};
 use wbk_infra::drift::{Moved, Surroundings, drift};
 use wbk_infra::execute::{Event, Execution, Holder, Journal, Limits, PlatformActuator, Stop, execute};
 use wbk_infra::id::{Digest, ObjectId, ObjectKey};
@@ -56,6 +56,7 @@ pub fn desired(name: &str, objects: Vec<DesiredObject>) -> Desired {
         provider: ProviderKind::Existing,
         name: name.into(),
         version: None,
+        region: None,
         context: None,
         kubeconfig: None,
         uid: None,
@@ -72,6 +73,7 @@ pub fn desired(name: &str, objects: Vec<DesiredObject>) -> Desired {
         launch: None,
         promises: Promises::default(),
         policy: policy(),
+        cost: DesiredCost::default(),
     }
 }
 

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use wbk_infra::desired::{
-    ChartSource, ConflictChoice, Desired, DesiredObject, DesiredRelease, IgnoreRule, Origin, Policy, Promises, Protect,
-    SecretReference, SecretSlot,
+    ChartSource, ConflictChoice, Desired, DesiredCost, DesiredObject, DesiredRelease, IgnoreRule, Origin, Policy,
+    Promises, Protect, SecretReference, SecretSlot,
 };
 use wbk_infra::id::{ObjectId, ReleaseId};
 use wbk_infra::plan::PlanOptions;
@@ -119,6 +119,7 @@ pub fn desired(shape: &Shape, policy: &Policy) -> Desired {
         launch: None,
         promises: Promises::default(),
         policy: policy.clone(),
+        cost: DesiredCost::default(),
     }
 }
 
@@ -137,6 +138,7 @@ pub fn wanted() -> Wanted {
         provider: ProviderKind::Local,
         name: BLUEPRINT.into(),
         version: None,
+        region: None,
         context: None,
         kubeconfig: None,
         uid: None,

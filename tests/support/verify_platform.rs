@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 use wbk_infra::desired::{
-    ConflictChoice, Desired, DesiredObject, Origin, Policy, Promises, SecretReference, SecretSlot,
+    ConflictChoice, Desired, DesiredCost, DesiredObject, Origin, Policy, Promises, SecretReference, SecretSlot,
 };
 use wbk_infra::id::ObjectId;
 use wbk_provider_api::{
@@ -30,6 +30,7 @@ pub fn desired(space: &str) -> Desired {
                 provider: ProviderKind::Local,
                 name: space.into(),
                 version: Some("1.36".into()),
+                region: None,
                 context: None,
                 kubeconfig: None,
                 uid: None,
@@ -47,6 +48,7 @@ pub fn desired(space: &str) -> Desired {
             ..Promises::default()
         },
         policy: Policy { max_deletes: 10, protect: vec![], ignore: vec![], conflicts: ConflictChoice::Mend },
+        cost: DesiredCost::default(),
     }
 }
 

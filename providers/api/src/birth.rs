@@ -106,10 +106,11 @@ fn well_known(pool: &PoolSpec) -> BTreeMap<String, String> {
 }
 
 /// Where a rehearsal's nodes are; a real cloud's are known when they exist.
-pub fn rehearsed_place() -> BTreeMap<String, String> {
+pub fn rehearsed_place(region: Option<&str>) -> BTreeMap<String, String> {
+    let zone = region.map_or_else(|| ZONE.1.to_owned(), |region| format!("{region}a"));
     BTreeMap::from([
-        ("topology.kubernetes.io/region".to_owned(), ZONE.0.to_owned()),
-        ("topology.kubernetes.io/zone".to_owned(), ZONE.1.to_owned()),
+        ("topology.kubernetes.io/region".to_owned(), region.unwrap_or(ZONE.0).to_owned()),
+        ("topology.kubernetes.io/zone".to_owned(), zone),
     ])
 }
 

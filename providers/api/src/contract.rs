@@ -25,6 +25,7 @@ pub fn wanted() -> Wanted {
             provider: ProviderKind::Local,
             name: "contract".into(),
             version: Some("1.36".into()),
+            region: None,
             context: None,
             kubeconfig: None,
             uid: None,

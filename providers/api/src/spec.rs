@@ -63,6 +63,9 @@ pub struct ClusterSpec {
     pub name: String,
     /// Kubernetes minor version, `1.36`; `None` where the provider does not choose it.
     pub version: Option<String>,
+    /// The cloud's region, where one was named.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub region: Option<String>,
     /// The kubeconfig context of an existing cluster.
     pub context: Option<String>,
     /// The kubeconfig file of an existing cluster; `None` for the standard search.

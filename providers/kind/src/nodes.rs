@@ -123,6 +123,7 @@ pub(crate) mod tests {
                 provider: ProviderKind::Kind,
                 name: "k".into(),
                 version: None,
+                region: None,
                 context: None,
                 kubeconfig: None,
                 uid: None,

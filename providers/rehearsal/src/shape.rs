@@ -18,7 +18,7 @@ pub fn rehearsed(wanted: &Wanted) -> Wanted {
     local.cluster.version = None;
     for pool in local.pools.values_mut() {
         let added = birth(provider, pool);
-        for (key, value) in added.labels.into_iter().chain(rehearsed_place()) {
+        for (key, value) in added.labels.into_iter().chain(rehearsed_place(wanted.cluster.region.as_deref())) {
             pool.labels.entry(key).or_insert(value);
         }
         pool.taints.extend(added.taints);

@@ -5,6 +5,7 @@
 
 mod charts;
 mod cluster;
+mod cost;
 mod gpu;
 mod launch;
 mod namespaces;
@@ -33,6 +34,7 @@ pub(crate) fn rules(loaded: &Loaded, today: Date) -> Vec<Problem> {
     server::rules(&mut report);
     namespaces::rules(&mut report);
     charts::rules(&mut report);
+    cost::rules(&mut report);
     expired(&mut report, today);
     report.problems
 }

@@ -6,6 +6,7 @@
 
 mod access;
 mod cluster;
+mod cost;
 mod fleet;
 mod gpu;
 mod later;
@@ -17,6 +18,7 @@ mod server;
 pub use access::{Binding, ClusterBinding, Role, Rule};
 pub(crate) use cluster::default_pods;
 pub use cluster::{ApiVersion, Cluster, Kind, Metadata, NodePool, ShapeSection, SizeSection};
+pub use cost::{Cost, FixedPrice, NodePrice};
 pub use fleet::{Fleet, FleetCluster, FleetKind, FleetMetadata};
 pub use gpu::{Gang, Gpu, GpuPlugin, Priority, Scheduling, Sharing, SharingStrategy};
 pub use later::{EksAuthentication, EksNetwork, EksSection, Monitoring};

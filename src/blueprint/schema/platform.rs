@@ -6,8 +6,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    ApiVersion, Cluster, ClusterBinding, Free, Gpu, Kind, Launch, Metadata, Monitoring, Namespace, NodePool, Role,
-    Scheduling, Server,
+    ApiVersion, Cluster, ClusterBinding, Cost, Free, Gpu, Kind, Launch, Metadata, Monitoring, Namespace, NodePool,
+    Role, Scheduling, Server,
 };
 use crate::desired::{ConflictChoice, IgnoreRule, Protect};
 
@@ -68,6 +68,9 @@ pub struct Blueprint {
     /// Limits on what a plan may do.
     #[serde(default)]
     pub policy: PolicySection,
+    /// Prices of one's own.
+    #[serde(default)]
+    pub cost: Cost,
 }
 
 /// A storage class.
@@ -174,7 +177,7 @@ pub struct PolicySection {
     /// Most deletions in one plan, replacements counted.
     #[serde(default = "max_deletes")]
     pub max_deletes: u32,
-    /// Most that the platform may cost, in US dollars an hour.
+    /// Most that the platform may cost with all pools at their most nodes, in US dollars an hour; a plan above it is refused.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     #[schemars(range(min = 0))]
     pub max_hourly_cost: Option<f64>,

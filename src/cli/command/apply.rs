@@ -46,6 +46,7 @@ impl Session<'_> {
             let mut made =
                 plan(&desired, &situation.sight.live, &situation.operations, &options(decisions, &situation));
             hold_to_proof(&mut made, &desired, &situation, proof).await?;
+            self.price(&mut made, &desired, &situation)?;
             let simulated = situation.simulated(&desired);
             if self.global.output == Output::Human && !self.global.quiet {
                 self.show_plan(&made, simulated)?;

@@ -20,7 +20,7 @@ pub(super) fn own_command(environment: &Environment, options: &[OsString]) -> Co
 
 /// The options of every command that say where things come from and how much at once.
 pub(super) fn passed_on(global: &Global) -> Vec<OsString> {
-    let Global { assets, mirror, chart_mirror, chart_lock, parallel, request_timeout, .. } = global;
+    let Global { assets, mirror, chart_mirror, chart_lock, prices, parallel, request_timeout, .. } = global;
     let path = |path: &Option<PathBuf>| path.as_ref().map(|path| path.clone().into_os_string());
     let text = |text: &Option<String>| text.as_ref().map(OsString::from);
     let said = [
@@ -28,6 +28,7 @@ pub(super) fn passed_on(global: &Global) -> Vec<OsString> {
         ("--mirror", text(mirror)),
         ("--chart-mirror", text(chart_mirror)),
         ("--chart-lock", path(chart_lock)),
+        ("--prices", path(prices)),
         ("--parallel", Some(parallel.to_string().into())),
         ("--request-timeout", Some(request_timeout.to_string().into())),
     ];

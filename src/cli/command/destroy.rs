@@ -35,7 +35,8 @@ impl Session<'_> {
         let desired = read(&files(blueprint)?, self.environment)?;
         let desired = &desired;
         let situation = self.look(desired, Purpose::Destroy, None).await?;
-        let made = destroy(desired, &situation.sight.live, &situation.operations, &options(decisions, &situation));
+        let mut made = destroy(desired, &situation.sight.live, &situation.operations, &options(decisions, &situation));
+        self.price(&mut made, desired, &situation)?;
         let simulated = situation.simulated(desired);
         if self.global.output == Output::Human && !self.global.quiet {
             self.show_plan(&made, simulated)?;

@@ -43,6 +43,7 @@ impl Session<'_> {
             FleetCommand::Drift { fleet } => (fleet, Asked::Drift),
             FleetCommand::Status { fleet } => (fleet, Asked::Status),
             FleetCommand::Verify { fleet } => (fleet, Asked::Verify),
+            FleetCommand::Cost { fleet } => (fleet, Asked::Cost),
         };
         match self.global.output {
             Output::Human | Output::Json | Output::Yaml | Output::Markdown => {}
@@ -78,7 +79,10 @@ impl Session<'_> {
                     }
                 }
             }
-            FleetCommand::Drift { .. } | FleetCommand::Status { .. } | FleetCommand::Verify { .. } => {
+            FleetCommand::Drift { .. }
+            | FleetCommand::Status { .. }
+            | FleetCommand::Verify { .. }
+            | FleetCommand::Cost { .. } => {
                 let members = fleet.look(&fleet.entries, asked).await;
                 let exit = worst(asked, &members);
                 fleet.show(members, exit)
@@ -348,7 +352,7 @@ fn worst(asked: Asked, members: &[Member]) -> Exit {
             // Nothing was changed anywhere.
             Asked::Apply if members.iter().all(|member| member.state == FleetState::Failed) => Exit::Failed,
             Asked::Apply => Exit::Stopped,
-            Asked::Plan | Asked::Drift | Asked::Status | Asked::Verify => Exit::Failed,
+            Asked::Plan | Asked::Drift | Asked::Status | Asked::Verify | Asked::Cost => Exit::Failed,
         }
     } else if any(&[FleetState::CheckFailed]) {
         Exit::CheckFailed

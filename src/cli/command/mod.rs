@@ -7,6 +7,7 @@ mod carry_out;
 mod child;
 mod ci;
 mod completions;
+mod cost;
 mod destroy;
 mod doctor;
 mod drift;

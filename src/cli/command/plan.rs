@@ -35,6 +35,7 @@ impl Session<'_> {
         let situation = self.look(&desired, Purpose::Apply, Some(head)).await?;
         let mut made = plan(&desired, &situation.sight.live, &situation.operations, &options(decisions, &situation));
         hold_to_proof(&mut made, &desired, &situation, proof).await?;
+        self.price(&mut made, &desired, &situation)?;
         self.show_plan(&made, situation.simulated(&desired))?;
         let pending = !made.is_empty();
         let blocked = made.is_blocked();

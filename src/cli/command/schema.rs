@@ -12,6 +12,7 @@ pub fn schema(of: SchemaOf) -> Result<Exit, Failure> {
     let schema = match of {
         SchemaOf::Blueprint => crate::blueprint::json_schema(),
         SchemaOf::Plan => serde_json::to_value(schemars::schema_for!(PlanReport))?,
+        SchemaOf::Cost => serde_json::to_value(schemars::schema_for!(crate::cost::CostReport))?,
         SchemaOf::Proof => serde_json::to_value(schemars::schema_for!(crate::gpu::Proof))?,
         SchemaOf::Apply => serde_json::to_value(schemars::schema_for!(ApplyReport))?,
         SchemaOf::Verify => crate::verify::json_schema(),

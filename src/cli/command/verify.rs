@@ -15,6 +15,7 @@ use crate::{
         failure::{Exit, Failure},
         situation::{self, files, read},
     },
+    cost::UsdPerHour,
     desired::Desired,
     verify::{self, CheckContext, Holder, Nodes, OptIn, Suite, VerifyOptions},
 };
@@ -70,8 +71,14 @@ impl Session<'_> {
             std::future::pending::<()>().await;
             drop(sender);
         });
-        let report = suite.run(&context, None, receiver).await;
+        let mut report = suite.run(&context, None, receiver).await;
         watcher.abort();
+        let drawn = checks.report.iter().any(|(format, _)| *format == ReportFormat::Html);
+        if drawn || self.global.output == Output::Html {
+            let cost = self.cost_now(desired, connection, &self.prices(desired)?, true).await;
+            // Of a platform that costs nothing there is nothing to draw.
+            report.cost = Some(cost).filter(|cost| cost.total.hour > UsdPerHour::ZERO);
+        }
         for (format, file) in &checks.report {
             let text = match format {
                 ReportFormat::Html => verify::html(&report),

@@ -7,6 +7,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::{Mood, paint};
+use crate::cost::UsdPerHour;
 
 /// What `fleet … -o json` prints. The schema is published in docs/fleet-report.schema.json and kept current by a test.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
@@ -16,7 +17,7 @@ pub struct FleetReport {
     pub format: u32,
     /// The fleet's name.
     pub fleet: String,
-    /// What was asked for: `plan`, `apply`, `drift`, `status`, `verify`.
+    /// What was asked for: `plan`, `apply`, `drift`, `status`, `verify`, `cost`.
     pub command: String,
     /// The clusters that were chosen, in the order of the file.
     pub clusters: Vec<Member>,
@@ -46,7 +47,7 @@ pub struct Member {
     pub details: Vec<String>,
     /// The file with all that its command told people.
     pub log: Option<String>,
-    /// The document that its own command printed: as `plan`, `apply`, `drift`, `status`, `verify -o json`; null where it printed none.
+    /// The document that its own command printed: as `plan`, `apply`, `drift`, `status`, `verify`, `cost -o json`; null where it printed none.
     pub report: Value,
 }
 
@@ -125,7 +126,21 @@ pub fn fleet_human(report: &FleetReport) -> String {
         }
     }
     line(&mut text, &counts(report));
+    if let Some(sum) = sum(report) {
+        line(&mut text, &sum);
+    }
     text
+}
+
+/// What all clusters cost, where that was asked.
+fn sum(report: &FleetReport) -> Option<String> {
+    let costs = |member: &Member| member.report["total"]["hour"].as_f64().and_then(UsdPerHour::dollars);
+    let known: Vec<UsdPerHour> = report.clusters.iter().filter_map(costs).collect();
+    let all = known.len() == report.clusters.len();
+    let least = !all || report.clusters.iter().any(|member| member.report["atLeast"] == true);
+    let least = if least { "at least " } else { "" };
+    (report.command == "cost" && !known.is_empty())
+        .then(|| format!("Together {least}{} an hour.", known.into_iter().sum::<UsdPerHour>()))
 }
 
 /// For pull requests.
@@ -141,6 +156,9 @@ pub fn fleet_markdown(report: &FleetReport) -> String {
         line(&mut text, &format!("| {} | {word} | {:.1} | {ended} |", member.name, member.seconds));
     }
     line(&mut text, &format!("\n{}", counts(report)));
+    if let Some(sum) = sum(report) {
+        line(&mut text, &format!("\n{sum}"));
+    }
     text
 }
 

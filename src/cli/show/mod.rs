@@ -1,6 +1,7 @@
 //! Text for people, pull requests and programs, made of values; printing is the caller's.
 
 mod apply_report;
+mod cost;
 mod fleet;
 mod launch_human;
 mod lifecycle;
@@ -12,6 +13,7 @@ mod rehearsal;
 mod style;
 
 pub use apply_report::ApplyReport;
+pub use cost::{cost_human, cost_markdown};
 pub use fleet::{FleetReport, FleetState, Member, fleet_human, fleet_markdown};
 pub use launch_human::launch_human;
 pub use lifecycle::lifecycle_human;

@@ -5,7 +5,7 @@ use std::fmt::Write;
 use serde_json::Value;
 use wbk_provider_api::{Disruption, FieldDiff};
 
-use super::{Mood, paint};
+use super::{Mood, cost::plan_cost_lines, paint};
 use crate::plan::{Action, NotPlanned, Plan, Step, Summary, Target, WhyNot};
 
 /// Characters of a value that are shown; longer ones are cut in the middle of a line nobody reads.
@@ -42,6 +42,7 @@ pub fn plan_human(plan: &Plan, verbose: bool, simulated: bool) -> String {
     if plan.steps.is_empty() && plan.not_planned.is_empty() && plan.leaves_broken.is_empty() {
         line(&mut text, &format!("Nothing to do: {} objects and releases are as they shall be.", plan.unchanged));
         worth_knowing(&mut text, plan);
+        costs(&mut text, plan);
         return text;
     }
     if !plan.steps.is_empty() {
@@ -92,6 +93,7 @@ pub fn plan_human(plan: &Plan, verbose: bool, simulated: bool) -> String {
         }
     }
     worth_knowing(&mut text, plan);
+    costs(&mut text, plan);
     line(&mut text, "");
     line(&mut text, &format!("Plan: {}.", Summary::of(plan)));
     text
@@ -111,6 +113,17 @@ fn worth_knowing(text: &mut String, plan: &Plan) {
     for advice in &plan.advice {
         line(text, &format!("  {}: {}", advice.about, advice.says));
         line(text, &format!("             hint: {}", advice.hint));
+    }
+}
+
+fn costs(text: &mut String, plan: &Plan) {
+    for (at, words) in plan.cost.iter().flat_map(plan_cost_lines).enumerate() {
+        if at == 0 {
+            line(text, "");
+            line(text, &paint(Mood::Strong, words));
+        } else {
+            line(text, &words);
+        }
     }
 }
 

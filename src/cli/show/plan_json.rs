@@ -5,6 +5,7 @@ use serde::Serialize;
 use serde_json::Value;
 use wbk_provider_api::Disruption;
 
+use crate::cost::PlanCost;
 use crate::gpu::Broken;
 use crate::plan::{Action, Advice, NotPlanned, Plan, Summary};
 
@@ -30,6 +31,8 @@ pub struct PlanReport {
     pub leaves_broken: Vec<Broken>,
     /// What a reader should know although nothing is done about it.
     pub advice: Vec<Advice>,
+    /// What it makes of the costs, in US dollars an hour; `null` where nothing of it has a price.
+    pub cost: Option<PlanCost>,
 }
 
 /// One change.
@@ -111,5 +114,6 @@ pub fn plan_json(plan: &Plan, simulated: bool) -> PlanReport {
         not_planned: plan.not_planned.clone(),
         leaves_broken: plan.leaves_broken.clone(),
         advice: plan.advice.clone(),
+        cost: plan.cost.clone(),
     }
 }

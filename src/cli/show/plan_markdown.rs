@@ -1,5 +1,6 @@
 //! A plan for a pull request.
 
+use super::cost::plan_cost_lines;
 use super::plan_human::field_line;
 use crate::plan::{Plan, Summary};
 
@@ -34,6 +35,13 @@ pub fn plan_markdown(plan: &Plan) -> String {
         for broken in &plan.leaves_broken {
             let why = broken.chain.last().map(|link| link.says.as_str()).unwrap_or_default();
             text.push_str(&format!("| {} | {} | {} |\n", cell(&broken.what), cell(why), cell(&broken.fix)));
+        }
+    }
+    if let Some(cost) = &plan.cost {
+        let mut lines = plan_cost_lines(cost).into_iter();
+        text.push_str(&format!("\n**{}**\n\n", lines.next().unwrap_or_default()));
+        for line in lines {
+            text.push_str(&format!("- {}\n", line.trim_start()));
         }
     }
     for advice in &plan.advice {

@@ -7,7 +7,7 @@ use wbk_provider_api::{
     Accelerator, Capacity, ClusterSpec, GpuShape, PoolSize, PoolSpec, ProviderKind, Shape, Taint, TaintEffect, Wanted,
 };
 
-use crate::desired::{ConflictChoice, Desired, DesiredObject, Origin, Policy, Promises};
+use crate::desired::{ConflictChoice, Desired, DesiredCost, DesiredObject, Origin, Policy, Promises};
 use crate::id::ObjectId;
 
 /// A desired state with these objects and nothing else.
@@ -20,6 +20,7 @@ pub(crate) fn desired(manifests: Vec<Value>) -> Desired {
                 provider: ProviderKind::Local,
                 name: "research".into(),
                 version: Some("1.36".into()),
+                region: None,
                 context: None,
                 kubeconfig: None,
                 uid: None,
@@ -33,6 +34,7 @@ pub(crate) fn desired(manifests: Vec<Value>) -> Desired {
         launch: None,
         promises: Promises::default(),
         policy: Policy { max_deletes: 10, protect: vec![], ignore: vec![], conflicts: ConflictChoice::Mend },
+        cost: DesiredCost::default(),
     }
 }
 

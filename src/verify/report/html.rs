@@ -7,9 +7,13 @@ use serde_json::Value;
 
 use super::picture::{outcome_class, picture};
 use super::{Entry, Report, Verdict};
+use crate::cost::cost_picture;
 use crate::gpu::picture_svg;
 use crate::markup::escape;
 use crate::verify::Outcome;
+
+/// How pages of this program look.
+pub const PAGE_CSS: &str = include_str!("page.css");
 
 /// The report as a page, with the picture of the closure proof where one was made.
 pub fn html(report: &Report) -> String {
@@ -26,7 +30,7 @@ pub fn html(report: &Report) -> String {
          <meta name=\"viewport\" content=\"width=device-width,initial-scale=1\">\n\
          <meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'; \
          script-src 'unsafe-inline'\">\n<title>Verification of {name}</title>\n<style>\n{}</style>\n</head>\n<body>\n<main>\n",
-        include_str!("page.css")
+        PAGE_CSS
     ));
     put(&header(report, class, words));
     put(&tiles(report));
@@ -46,6 +50,9 @@ pub fn html(report: &Report) -> String {
              these nodes: what fits, beside its DaemonSets, on a node that is otherwise empty. Green can run there, red breaks \
              there, dotted cannot be said.</div></div>\n"
         ));
+    }
+    if let Some(cost) = &report.cost {
+        put(&format!("<h2>What it costs</h2>\n<div class=\"figure\" id=\"cost\">{}</div>\n", cost_picture(cost)));
     }
     put(
         "<h2>The checks</h2>\n<div class=\"find\"><input id=\"find\" type=\"search\" placeholder=\"Find: a100, quota, NotReady\" \

@@ -46,6 +46,7 @@ fn report() -> Report {
             pod: "jobs/<pod>".into(),
         }],
         proof: Some(proof()),
+        cost: None,
         entries: vec![
             entry("nodes.ready/a100", Outcome::pass(evidence)),
             failed,

@@ -156,6 +156,7 @@ pub fn wanted(cluster: &str, pools: Vec<PoolSpec>) -> Wanted {
             provider: ProviderKind::Local,
             name: cluster.into(),
             version: Some("1.36".into()),
+            region: None,
             context: None,
             kubeconfig: None,
             uid: None,

@@ -5,6 +5,7 @@ use serde_json::Value;
 use super::crew::{Ended, How};
 use crate::blueprint::FleetEntry;
 use crate::cli::show::{FleetState, Member};
+use crate::cost::{PlanCost, UsdPerHour};
 use crate::drift::DriftItem;
 
 /// What was asked of a cluster, and so what its document is.
@@ -15,6 +16,7 @@ pub(super) enum Asked {
     Drift,
     Status,
     Verify,
+    Cost,
 }
 
 impl Asked {
@@ -26,9 +28,13 @@ impl Asked {
             Self::Drift => "drift",
             Self::Status => "status",
             Self::Verify => "verify",
+            Self::Cost => "cost",
         }
     }
 }
+
+/// Nodes with idle GPUs that are named of each cluster.
+const IDLE: usize = 3;
 
 /// A cluster's line of the table.
 pub(super) fn member(entry: &FleetEntry, asked: Asked, ended: Ended) -> Member {
@@ -59,6 +65,7 @@ pub(super) fn member(entry: &FleetEntry, asked: Asked, ended: Ended) -> Member {
         (Asked::Drift, false) => moved(&document),
         (Asked::Status, false) => waiting(&document),
         (Asked::Verify, false) => checks(&document),
+        (Asked::Cost, false) => idle(&document),
         (Asked::Apply, false) => checks(&document["verification"]),
     };
     if state.is_failure() && (document.is_null() || asked == Asked::Apply && details.is_empty()) {
@@ -101,6 +108,7 @@ fn sentence(asked: Asked, document: &Value) -> String {
             format!("{cluster}; {}{waits}", in_words(&document["plan"]))
         }
         Asked::Verify => verified(document),
+        Asked::Cost => costs(document),
         Asked::Apply => {
             let count = |key: &str| document[key].as_array().map_or(0, Vec::len);
             let failed = document["failed"].as_array().and_then(|failed| failed.first());
@@ -178,7 +186,33 @@ fn disturbing(plan: &Value) -> Vec<String> {
         let (target, why) = (left["target"].as_str()?, left["reason"].as_str()?);
         Some(format!("not planned: {target}: {why}"))
     });
-    of_changes.chain(not_planned).collect()
+    // Another version wrote it: the plan itself has it.
+    let cost = serde_json::from_value::<PlanCost>(plan["cost"].clone()).ok();
+    let cost = cost.filter(|cost| cost.before != cost.after).map(|cost| format!("cost: {}", cost.line()));
+    of_changes.chain(not_planned).chain(cost).collect()
+}
+
+/// What a cluster costs, one sentence.
+fn costs(report: &Value) -> String {
+    let amount = |value: &Value| value.as_f64().and_then(UsdPerHour::dollars);
+    let least = if report["atLeast"] == true { "at least " } else { "" };
+    let hour = amount(&report["total"]["hour"]).unwrap_or_default();
+    match amount(&report["idle"]) {
+        Some(idle) => format!("{least}{hour} an hour, {idle} of it idle"),
+        None => format!("{least}{hour} an hour; what is idle could not be seen"),
+    }
+}
+
+/// The dearest nodes with idle GPUs.
+fn idle(report: &Value) -> Vec<String> {
+    let nodes = report["idleGpus"].as_array().into_iter().flatten();
+    let line = |node: &Value| {
+        let counts: Vec<String> =
+            node["idle"].as_object()?.iter().map(|(name, count)| format!("{count} {name}")).collect();
+        let price = node["hourly"].as_f64().and_then(UsdPerHour::dollars).map(|price| format!(", {price} an hour"));
+        Some(format!("idle: {} of {}{}", counts.join(", "), node["node"].as_str()?, price.unwrap_or_default()))
+    };
+    nodes.filter_map(line).take(IDLE).collect()
 }
 
 /// What moved, a line for each difference.
