@@ -57,35 +57,26 @@ impl Room {
         self.nodes.iter().map(with_pods).collect()
     }
 
-    /// What keeps a pod from each node that it asks for; `None` where one would take it now, or where it cannot be said.
-    pub(super) fn refuses(&self, pod: &Value, queue: &DesiredQueue) -> Option<Obstacle> {
-        let nodes = self.nodes();
-        let around = Surroundings::new(&nodes);
-        let pod = read(pod);
-        let asked: Vec<usize> = (0..nodes.len()).filter(|at| requires_node(&pod, &nodes[*at]) != Truth::No).collect();
-        if asked.is_empty() {
-            return Some(nowhere(&pod, queue));
-        }
-        let mut first: Option<(usize, Vec<Refusal<'_>>)> = None;
-        let mut details: BTreeMap<String, Vec<&str>> = BTreeMap::new();
-        for at in &asked {
-            let refusals = match verdict(&pod, *at, &around) {
-                Verdict::Refused(refusals) => refusals,
-                Verdict::Fits | Verdict::Unknown(_) => return None,
-            };
-            let called = nodes[*at].name.as_deref().unwrap_or("a node");
-            let detail = refusals.first().map(|refusal| with_holders(refusal, &nodes[*at])).unwrap_or_default();
-            details.entry(detail).or_default().push(called);
-            // What passes by itself is told before what somebody must mend.
-            let passes = |refusals: &[Refusal<'_>]| refusals.iter().all(Refusal::is_resolvable);
-            if first.as_ref().is_none_or(|(_, so_far)| passes(&refusals) && !passes(so_far)) {
-                first = Some((*at, refusals));
+    /// What keeps one of the pods from each node that it asks for, those before it being placed; `None` where all find one now, or where
+    /// it cannot be said.
+    pub(super) fn refuses(&self, pods: &[&Value], queue: &DesiredQueue) -> Option<Obstacle> {
+        let mut nodes = self.nodes();
+        let mut taken = Vec::new();
+        for (before, pod) in pods.iter().enumerate() {
+            match place((&nodes, &taken), &read(pod), queue) {
+                Placing::On(at) => {
+                    nodes[at].pods.push(Placed { pod: Rc::new(read(pod)), terminating: false });
+                    taken.push(at);
+                }
+                Placing::Unknown => return None,
+                Placing::Nowhere(obstacle) if pods.len() == 1 => return Some(obstacle),
+                Placing::Nowhere(Obstacle { why, fix }) => {
+                    let why = format!("its {} pods start together, and only {before} find a node. {why}", pods.len());
+                    return Some(Obstacle { why, fix });
+                }
             }
         }
-        let (at, refusals) = first?;
-        let why: Vec<String> = details.iter().map(|(detail, nodes)| format!("{}: {detail}", some(nodes))).collect();
-        let fix = fix(refusals.first()?, nodes[at].name.as_deref().unwrap_or_default(), queue);
-        Some(Obstacle::new(format!("no node has room for it. {}", why.join(". ")), fix))
+        None
     }
 
     /// What nodes with a label have of a resource.
@@ -101,8 +92,57 @@ impl Room {
     }
 }
 
+/// Where a pod goes.
+enum Placing {
+    /// To this node.
+    On(usize),
+    /// To none, and why.
+    Nowhere(Obstacle),
+    /// It cannot be said.
+    Unknown,
+}
+
+/// `taken`: nodes where others of the same job are put; those do not end before it.
+fn place((nodes, taken): (&[Node], &[usize]), pod: &Pod, queue: &DesiredQueue) -> Placing {
+    let around = Surroundings::new(nodes);
+    let asked = (0..nodes.len()).filter(|at| requires_node(pod, &nodes[*at]) != Truth::No);
+    let mut first: Option<(usize, Vec<Refusal<'_>>)> = None;
+    let mut details: BTreeMap<String, Vec<&str>> = BTreeMap::new();
+    for at in asked {
+        let refusals = match verdict(pod, at, &around) {
+            Verdict::Refused(refusals) => refusals,
+            Verdict::Fits => return Placing::On(at),
+            Verdict::Unknown(_) => return Placing::Unknown,
+        };
+        let called = nodes[at].name.as_deref().unwrap_or("a node");
+        let detail = refusals.first().map(|refusal| with_holders(refusal, &nodes[at])).unwrap_or_default();
+        details.entry(detail).or_default().push(called);
+        // What passes by itself is told before what somebody must mend.
+        let passes =
+            |at: usize, refusals: &[Refusal<'_>]| refusals.iter().all(Refusal::is_resolvable) && !taken.contains(&at);
+        let is_better = |(other, so_far): &(usize, Vec<Refusal<'_>>)| {
+            (passes(at, &refusals), !taken.contains(&at)) > (passes(*other, so_far), !taken.contains(other))
+        };
+        if first.as_ref().is_none_or(is_better) {
+            first = Some((at, refusals));
+        }
+    }
+    let Some((at, refusals)) = first else { return Placing::Nowhere(nowhere(pod, queue)) };
+    let Some(refusal) = refusals.first() else { return Placing::Unknown };
+    let why: Vec<String> = details.iter().map(|(detail, nodes)| format!("{}: {detail}", some(nodes))).collect();
+    let fix = fix(refusal, nodes[at].name.as_deref().unwrap_or_default(), queue);
+    Placing::Nowhere(Obstacle::new(format!("no node has room for it. {}", why.join(". ")), fix))
+}
+
+/// Volcano holds nodes to the same filters (its plugin `predicates`), and adds that the pods of a job start together.
 fn read(pod: &Value) -> Pod {
-    Pod::of(pod, text(pod, "/metadata/namespace"), &Admission::default())
+    let mut pod = pod.clone();
+    if pod["spec"]["schedulerName"] == "volcano"
+        && let Some(spec) = pod["spec"].as_object_mut()
+    {
+        spec.remove("schedulerName");
+    }
+    Pod::of(&pod, text(&pod, "/metadata/namespace"), &Admission::default())
 }
 
 fn nowhere(pod: &Pod, queue: &DesiredQueue) -> Obstacle {
@@ -144,7 +184,7 @@ fn some(names: &[&str]) -> String {
 }
 
 fn fix(refusal: &Refusal<'_>, node: &str, queue: &DesiredQueue) -> String {
-    let pool = queue.pool.as_deref().unwrap_or_default();
+    let pool = queue.pool.as_deref().unwrap_or("…");
     match refusal {
         Refusal::Resource(Shortage { wanted, allocatable, .. }) if wanted <= allocatable => format!(
             "it starts when one of those ends; a larger nodePools[{pool}].size or a higher priority starts it earlier"
@@ -213,7 +253,7 @@ mod tests {
             nodes: vec![node("a", json!({})), node("b", json!({"unschedulable": true}))],
             pods: vec![pod("old", "a", 1)],
         };
-        let told = room.refuses(&waits(1), &queue("l4")).unwrap();
+        let told = room.refuses(&[&waits(1)], &queue("l4")).unwrap();
         assert!(told.why.contains("a: 1 nvidia.com/gpu asked, 1 there, 1 of it in use, by jobs/old"), "{}", told.why);
         assert!(told.why.contains("b: it is cordoned"), "{}", told.why);
         assert!(told.fix.contains("when one of those ends"), "{}", told.fix);
@@ -224,7 +264,7 @@ mod tests {
     fn what_never_passes_by_itself_is_told_as_that() {
         let taint = json!({"taints": [{"key": "team", "value": "other", "effect": "NoSchedule"}]});
         let room = |nodes: Vec<Value>| Room { nodes, pods: Vec::new() };
-        let fix = |room: &Room, gpus: u32| room.refuses(&waits(gpus), &queue("l4")).unwrap().fix;
+        let fix = |room: &Room, gpus: u32| room.refuses(&[&waits(gpus)], &queue("l4")).unwrap().fix;
         assert!(fix(&room(vec![node("a", taint)]), 1).starts_with("kubectl taint nodes a team:NoSchedule-"));
         assert!(fix(&room(vec![node("a", json!({}))]), 2).contains("at most 1 nvidia.com/gpu"));
         assert!(fix(&room(Vec::new()), 1).contains("wbk-infra drift"));
@@ -234,8 +274,21 @@ mod tests {
     }
 
     #[test]
+    fn pods_that_start_together_are_placed_one_after_the_other() {
+        let room = |nodes: Vec<Value>| Room { nodes, pods: Vec::new() };
+        let (mut one, other) = (waits(1), waits(1));
+        one["spec"]["schedulerName"] = "volcano".into();
+        let two = [&one, &other];
+        assert_eq!(room(vec![node("a", json!({})), node("b", json!({}))]).refuses(&two, &queue("l4")), None);
+        let told = room(vec![node("a", json!({})), node("b", json!({"unschedulable": true}))]);
+        let told = told.refuses(&two, &queue("l4")).unwrap();
+        assert!(told.why.starts_with("its 2 pods start together, and only 1 find a node."), "{}", told.why);
+        assert_eq!(told.fix, "kubectl uncordon b");
+    }
+
+    #[test]
     fn a_node_with_room_is_no_trouble() {
         let room = Room { nodes: vec![node("a", json!({}))], pods: Vec::new() };
-        assert_eq!(room.refuses(&waits(1), &queue("l4")), None);
+        assert_eq!(room.refuses(&[&waits(1)], &queue("l4")), None);
     }
 }

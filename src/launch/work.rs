@@ -224,7 +224,7 @@ pub(super) fn row(
         obstacle: match state {
             JobState::Finished => None,
             JobState::Running => pod.and_then(|pod| of_pod(pod, queue)),
-            JobState::Pending | JobState::Failed => Some(obstacle(job, pod, (step, queue), sources)),
+            JobState::Pending | JobState::Failed => Some(obstacle(job, &pods, (pod, step, queue), sources)),
         },
     }
 }
@@ -264,10 +264,16 @@ fn behind<'a>(pods: &[&'a Value], state: JobState) -> Option<&'a Value> {
     pods.iter().copied().min_by(|a, b| far(a).cmp(&far(b)).then_with(|| newest(b).cmp(&newest(a))))
 }
 
-fn obstacle(job: &Value, pod: Option<&Value>, (step, queue): (Step, &DesiredQueue), sources: &Sources) -> Obstacle {
-    let of_room = |pod: &Value| sources.room.as_ref()?.refuses(pod, queue);
+fn obstacle(
+    job: &Value,
+    pods: &[&Value],
+    (pod, step, queue): (Option<&Value>, Step, &DesiredQueue),
+    sources: &Sources,
+) -> Obstacle {
+    let homeless: Vec<&Value> = pods.iter().copied().filter(|pod| text(pod, "/spec/nodeName").is_empty()).collect();
+    let of_room = || sources.room.as_ref()?.refuses(&homeless, queue);
     let found = match pod {
-        Some(pod) if step == Step::Placed => of_room(pod).or_else(|| of_pod(pod, queue)),
+        Some(pod) if step == Step::Placed => of_room().or_else(|| of_pod(pod, queue)),
         Some(pod) => of_pod(pod, queue),
         None => None,
     };

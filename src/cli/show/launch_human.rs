@@ -50,7 +50,11 @@ pub fn launch_human(board: &Board) -> String {
         };
         let node = job.node.as_deref().map(|node| format!("  node {node}")).unwrap_or_default();
         let state = paint(mood, format!("{:<8}", job.state.word()));
-        let pods = if job.pods > 1 { format!("  {} of {} pods run", job.running, job.pods) } else { String::new() };
+        let pods = if job.pods > 1 && job.state.is_open() {
+            format!("  {} of {} pods run", job.running, job.pods)
+        } else {
+            String::new()
+        };
         line(format!(
             "  {state}  {}/{}  queue {}  {}{node}{pods}  {}",
             job.namespace,

@@ -1,6 +1,7 @@
 //! W&B Launch: the key is taken, queues are as wanted, agents have the rights that they use and no others, and the pod that an agent
 //! makes of a queue's item is one that the cluster takes.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -10,7 +11,7 @@ use super::few;
 use super::rbac::ask;
 use super::rbac_rules::{Account, Question};
 use crate::desired::{Desired, DesiredAgent, DesiredQueue, Origin};
-use crate::launch::quota_admits_alone;
+use crate::launch::{Controller, quota_admits_alone};
 use crate::verify::api::Trouble;
 use crate::verify::check::{Check, CheckId, Evidence, Outcome};
 use crate::verify::context::CheckContext;
@@ -25,7 +26,10 @@ pub(super) fn derive(desired: &Desired, checks: &mut Vec<Arc<dyn Check>>) {
         checks.push(Arc::new(Taken { queue: queue.clone() }));
     }
     for agent in &launch.agents {
-        checks.push(Arc::new(Rights { agent: agent.clone() }));
+        let serves = |queue: &&DesiredQueue| agent.queues.contains(&queue.name);
+        let gangs = launch.queues.iter().filter(serves).filter(|queue| Controller::of(queue) == Controller::Volcano);
+        let gangs = gangs.map(|queue| queue.namespace.clone()).collect();
+        checks.push(Arc::new(Rights { agent: agent.clone(), gangs }));
     }
 }
 
@@ -184,6 +188,8 @@ impl Taken {
 
 struct Rights {
     agent: DesiredAgent,
+    /// Namespaces in which its jobs are Volcano's.
+    gangs: BTreeSet<String>,
 }
 
 impl Rights {
@@ -212,6 +218,9 @@ impl Rights {
                 ask("watch", "batch", "jobs", "", "", namespace),
                 ask("delete", "batch", "jobs", "", "", namespace),
             ]);
+            if self.gangs.contains(namespace) {
+                can.extend(["create", "watch"].map(|verb| ask(verb, "batch.volcano.sh", "jobs", "", "", namespace)));
+            }
             cannot.extend([
                 ask("list", "", "secrets", "", "", namespace),
                 ask("create", "", "pods", "", "", namespace),
