@@ -102,6 +102,12 @@ fn headline(report: &CostReport) -> String {
         .map(|row| format!("{} {} {}", row.nodes, if row.nodes == 1 { "node" } else { "nodes" }, row.word()))
         .collect();
     let nodes = if capacity.is_empty() { "no nodes".to_owned() } else { capacity.join(", ") };
+    let has_none = !report.nodes.is_empty() && report.nodes.iter().all(|node| node.hourly.is_none());
+    if has_none && report.fixed.is_empty() {
+        return format!(
+            "of {what} nothing has a price that is known: give prices under `cost.prices` ({nodes}{simulated})"
+        );
+    }
     format!(
         "{what} costs {least}{} an hour now, {} a day, {} in 730 hours ({nodes}{simulated})",
         total.hour, total.day, total.month
