@@ -47,6 +47,7 @@ impl Bench {
             base_url: self.server.url().to_owned(),
             entity: "my-team".into(),
             api_key: SecretReference::Env("WANDB_API_KEY".into()),
+            ca: None,
         };
         Wandb::new(&service, &SecretValue::new(self.server.key().as_bytes().to_vec()))
     }

@@ -350,10 +350,14 @@ impl<'a> Checker<'a> {
         }
         let text = entry.value.as_str().unwrap_or_default();
         let (good, message) = match entry.key.as_str() {
-            "env" => (is_variable(text), "this is not the name of an environment variable"),
+            "env" => (format::is_variable(text), "this is not the name of an environment variable"),
             "secret" => (
                 text.split('/').count() == 3 && text.split('/').all(|part| !part.is_empty()),
                 "expected namespace/name/key",
+            ),
+            "configMap" => (
+                text.split('/').count() == 2 && text.split('/').all(|part| !part.is_empty()),
+                "expected name/key: a ConfigMap that is in each of the namespaces",
             ),
             "command" => (!entry.value.items().is_empty(), "expected a program and its arguments, found an empty list"),
             _ => (!text.is_empty(), "expected a path, found an empty string"),
@@ -381,12 +385,6 @@ fn tag<'a>(variants: &[&&'a Value]) -> Option<&'a str> {
 
 fn tag_word<'a>(variant: &'a Value, key: &str) -> Option<&'a str> {
     variant.get("properties")?.get(key)?.get("const")?.as_str()
-}
-
-fn is_variable(text: &str) -> bool {
-    text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
-        && !text.is_empty()
-        && !text.as_bytes()[0].is_ascii_digit()
 }
 
 /// The words of a closed set, where the schema is one.
@@ -421,6 +419,9 @@ fn types(schema: &Value) -> Vec<&str> {
 }
 
 fn accepts(schema: &Value, node: &Node) -> bool {
+    if schema.get("x-secret") == Some(&Value::Bool(true)) {
+        return matches!(node.content, Content::Mapping(_));
+    }
     let types = types(schema);
     if types.is_empty() {
         return true;
@@ -436,6 +437,9 @@ fn accepts(schema: &Value, node: &Node) -> bool {
 }
 
 fn expected(schema: &Value) -> String {
+    if schema.get("x-secret") == Some(&Value::Bool(true)) {
+        return "a reference such as {env: NAME}".into();
+    }
     if let Some(format) = schema.get("format").and_then(Value::as_str).and_then(format::find) {
         let types = types(schema);
         let quoted = if types.contains(&"string") && !types.contains(&"number") { "a string: " } else { "" };

@@ -69,6 +69,12 @@ const FORMATS: &[Format] = &[
         expected: "a name without / and %",
     },
     Format { name: "secret-key", accepts: is_secret_key, expected: "a key of letters, digits, -, _ and ." },
+    Format {
+        name: "absolute-path",
+        accepts: is_absolute_path,
+        expected: "an absolute path such as /data, without . and .. in it",
+    },
+    Format { name: "variable-name", accepts: is_variable, expected: "the name of an environment variable" },
     Format { name: "cidr", accepts: is_cidr, expected: "a network such as 10.0.0.0/16" },
 ];
 
@@ -97,6 +103,20 @@ pub(crate) fn is_dns_subdomain(text: &str) -> bool {
             && part.chars().all(|c| alphanumeric(c) || c == '-')
     };
     text.len() <= 253 && text.split('.').all(part_ok)
+}
+
+/// A path of a container: no relative parts, and no colon, which mounts do not take.
+fn is_absolute_path(text: &str) -> bool {
+    let parts_ok = |rest: &str| {
+        rest.split('/').all(|part| !part.is_empty() && part != "." && part != ".." && !part.contains([':', '$']))
+    };
+    text.strip_prefix('/').is_some_and(parts_ok)
+}
+
+/// A C identifier, as shells and Kubernetes' `$(NAME)` know them.
+pub(crate) fn is_variable(text: &str) -> bool {
+    text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+        && text.bytes().next().is_some_and(|first| !first.is_ascii_digit())
 }
 
 fn numbers(text: &str) -> Option<usize> {

@@ -68,6 +68,17 @@ impl Environment {
             .map(str::to_owned)
     }
 
+    /// The proxies of this process's own requests to W&B.
+    pub fn proxies(&self) -> crate::wandb::Proxies {
+        let either = |name: &str| self.get(name).or_else(|| self.get(&name.to_ascii_lowercase()));
+        crate::wandb::Proxies {
+            // In capital letters it may be a header of a request that a web server passes on (CVE-2016-5385): not read.
+            http: self.get("http_proxy"),
+            https: either("HTTPS_PROXY"),
+            no_proxy: either("NO_PROXY"),
+        }
+    }
+
     /// A path with `~/` replaced by the home folder.
     pub fn expand(&self, path: &str) -> String {
         match (path.strip_prefix("~/"), self.get("HOME")) {

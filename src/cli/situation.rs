@@ -21,9 +21,9 @@ use super::{
 use crate::{
     blueprint::{CachedFiles, Ground, Loaded, Problems, Source, load_on},
     cluster::{Cluster, Discovery, connect},
-    desired::{Desired, DesiredQueue},
+    desired::{Desired, DesiredQueue, WandbService},
     live::{ClusterState, EarlyLists, Memory, Observer, QueueFound, QueueState, Reach, SecretValues, Sight, World},
-    wandb::{self, Wandb},
+    wandb::{self, Route, Wandb},
 };
 
 /// Reads and resolves blueprint and overlays.
@@ -339,7 +339,7 @@ pub async fn look(
     }
     sight.live.queues = match environment.rehearsal.is_some() {
         true => rehearsed_queues(desired, purpose),
-        false => launch_queues(desired, &values, purpose).await?,
+        false => launch_queues(desired, (&values, environment), purpose).await?,
     };
     let holding = holding(&sight, charts.as_ref(), connection.as_ref()).await;
     let rehearsed = environment.rehearsal.is_some();
@@ -354,7 +354,21 @@ pub async fn wandb_of(
 ) -> Option<Wandb> {
     let launch = desired.launch.as_ref().filter(|_| environment.rehearsal.is_none())?;
     let values = launch_key(desired, environment, reached).await;
-    Some(Wandb::new(&launch.service, values.get(&launch.service.api_key)?))
+    Some(Wandb::over(
+        &launch.service,
+        values.get(&launch.service.api_key)?,
+        &route(&launch.service, &values, environment),
+    ))
+}
+
+/// The way to W&B: this process's proxies, and the certificates that the blueprint names, where they could be read.
+fn route(service: &WandbService, values: &SecretValues, environment: &Environment) -> Route {
+    let route = Route::through(environment.proxies());
+    match service.ca.as_ref().and_then(|from| values.get(from)) {
+        // They were held to be certificates when they were read.
+        Some(bundle) => route.clone().trusting(bundle.expose()).unwrap_or(route),
+        None => route,
+    }
 }
 
 /// To destroy and to verify needs no secret but W&B's key, and goes on without it.
@@ -385,7 +399,7 @@ fn rehearsed_queues(desired: &Desired, purpose: Purpose) -> BTreeMap<String, Que
 /// What W&B has of the blueprint's queues.
 async fn launch_queues(
     desired: &Desired,
-    values: &SecretValues,
+    (values, environment): (&SecretValues, &Environment),
     purpose: Purpose,
 ) -> Result<BTreeMap<String, QueueState>, Failure> {
     let Some(launch) = &desired.launch else { return Ok(BTreeMap::new()) };
@@ -395,7 +409,8 @@ async fn launch_queues(
         return Ok(launch.queues.iter().map(unknown).collect());
     };
     let goes = |name: &str| purpose == Purpose::Destroy || !launch.queues.iter().any(|queue| queue.name == name);
-    wandb::look(&Wandb::new(&launch.service, key), launch, &desired.name, goes).await.map_err(|error| {
+    let wandb = Wandb::over(&launch.service, key, &route(&launch.service, values, environment));
+    wandb::look(&wandb, launch, &desired.name, goes).await.map_err(|error| {
         let hint = "give the key of somebody who may write to `launch.entity`, and check its spelling";
         Failure::hinted(error, hint)
     })

@@ -27,12 +27,13 @@ mod resolve;
 mod scope;
 mod server;
 mod state;
+mod storage;
 
 pub use cost::DesiredCost;
 pub use gpu::{Advertiser, ExpectedLabel, GpuVendor, LabelWriter, NodeSystem, PoolGpus, advertiser};
 pub use launch::{
-    DesiredAgent, DesiredLaunch, DesiredQueue, NEWEST_SDK, OLDEST_SDK, PLATFORM_LABEL, QUEUE_LABEL, QueueContent,
-    QueueLink, WandbService,
+    DesiredAgent, DesiredLaunch, DesiredQueue, NEWEST_SDK, Notice, OLDEST_SDK, PLATFORM_LABEL, QUEUE_LABEL,
+    QueueContent, QueueLink, WandbService,
 };
 pub use lock::{ChartMirror, ChartPlaces, Lock, LockError, LockedChart};
 pub use manifest::Manifest;
@@ -40,13 +41,17 @@ pub use scope::builtin_scope;
 pub(crate) use scope::is_builtin_group;
 pub use state::{
     ChartSource, ConflictChoice, Desired, DesiredObject, DesiredRelease, IgnoreRule, Origin, Policy, Promises, Protect,
-    SecretReference, SecretSlot,
+    SecretReference, SecretSlot, SlotForm,
 };
+
+pub use pools::POOL_LABEL;
 
 pub(crate) use charts::is_chart_path;
 pub(crate) use gpu::{driver_problem, mig, pool_gpus};
-pub(crate) use launch::{forces_security_context, namespace_of, offers, pool_of, version};
-pub use pools::POOL_LABEL;
+pub(crate) use launch::{
+    OLDEST_CHART, file_key, forces_security_context, namespace_of, offers, pool_of, takes_a_secret, version,
+};
 pub(crate) use pools::{cluster_spec, default_shape_reason, derived_labels, derived_taints, gpu_resources, pool_spec};
 pub(crate) use resolve::lint;
 pub(crate) use server::{SERVER_PARTS, merged_server_values};
+pub(crate) use storage::{Driver, class_of};

@@ -9,7 +9,9 @@ use super::gpu::quota_units;
 use super::pools::gpu_resources;
 use super::state::{SecretReference, SecretSlot};
 use super::{access, network};
-use crate::blueprint::schema::{Blueprint, ComputeAmounts, Namespace, PodSecurity, PodSecurityLevels, Quota};
+use crate::blueprint::schema::{
+    Blueprint, ComputeAmounts, Namespace, PodSecurity, PodSecurityLevels, Quota, VolumeSource,
+};
 use crate::blueprint::{join, steps};
 
 /// The name of the ResourceQuota and of the LimitRange that a namespace section makes.
@@ -123,6 +125,14 @@ fn storage_and_secrets(collector: &mut Collector<'_>, index: usize, namespace: &
         if let Some(class) = &volume.class {
             spec["storageClassName"] = class.clone().into();
         }
+        if let Some(VolumeSource { claim, snapshot }) = &volume.from {
+            spec["dataSource"] = match (claim, snapshot) {
+                (Some(claim), _) => json!({"kind": "PersistentVolumeClaim", "name": claim}),
+                (None, snapshot) => {
+                    json!({"apiGroup": "snapshot.storage.k8s.io", "kind": "VolumeSnapshot", "name": snapshot})
+                }
+            };
+        }
         let object = Built::new("v1", "PersistentVolumeClaim", Some(&namespace.name), &volume.name).with("spec", spec);
         collector.add(steps!["namespaces", index, "storage", number], object);
     }
@@ -131,7 +141,7 @@ fn storage_and_secrets(collector: &mut Collector<'_>, index: usize, namespace: &
         let slots = keys
             .map(|(key, from)| {
                 let at = collector.loaded.at(steps!["namespaces", index, "secrets", number, "keys", key]);
-                SecretSlot { key: key.clone(), from: beside(from, &at.file) }
+                SecretSlot::new(key.clone(), beside(from, &at.file))
             })
             .collect();
         let object = Built::new("v1", "Secret", Some(&namespace.name), &secret.name)
@@ -148,7 +158,8 @@ pub(super) fn beside(from: &SecretReference, file: &str) -> SecretReference {
         SecretReference::File(_)
         | SecretReference::Env(_)
         | SecretReference::Secret(_)
-        | SecretReference::Command(_) => from.clone(),
+        | SecretReference::Command(_)
+        | SecretReference::ConfigMap(_) => from.clone(),
     }
 }
 

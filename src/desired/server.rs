@@ -73,8 +73,7 @@ fn operator(server: &Server, origin: Origin) -> DesiredRelease {
 fn secrets(collector: &mut Collector<'_>, server: &Server) {
     let mut make = |path: &[_], name: &str, keys: Vec<(&str, &crate::desired::SecretReference)>| {
         let file = collector.loaded.at(path).file.clone();
-        let slots =
-            keys.into_iter().map(|(key, from)| SecretSlot { key: key.into(), from: beside(from, &file) }).collect();
+        let slots = keys.into_iter().map(|(key, from)| SecretSlot::new(key, beside(from, &file))).collect();
         collector.add(path, Built::new("v1", "Secret", Some(&server.namespace), name).with_secrets(slots));
     };
     if let Some(license) = &server.license {

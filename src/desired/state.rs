@@ -59,7 +59,7 @@ pub struct DesiredObject {
     /// The manifest, with `apiVersion`, `kind` and `metadata`; without this tool's ownership marks, which the cluster side adds.
     /// A Secret's referenced values are not in it: they are in `secrets`.
     pub manifest: Manifest,
-    /// For a Secret: what its keys are filled with when it is applied.
+    /// For a Secret, and for a ConfigMap of certificates: what its keys are filled with when it is applied.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub secrets: Vec<SecretSlot>,
     /// Where it comes from.
@@ -73,7 +73,8 @@ impl DesiredObject {
             return self.manifest.digest().clone();
         }
         let slots: Vec<Value> =
-            self.secrets.iter().map(|slot| serde_json::json!({ "key": slot.key, "from": slot.from })).collect();
+            // What a slot says of itself, its form left out where it is the usual one: digests outlive versions of this program.
+            self.secrets.iter().map(|slot| serde_json::to_value(slot).expect("a slot is plain data")).collect();
         digest_with(&self.manifest, &slots)
     }
 
@@ -91,6 +92,40 @@ pub struct SecretSlot {
     pub key: String,
     /// Where the value comes from.
     pub from: SecretReference,
+    /// What it becomes.
+    #[serde(skip_serializing_if = "SlotForm::is_value", default)]
+    pub form: SlotForm,
+}
+
+impl SecretSlot {
+    /// A key that holds the value as it is.
+    pub fn new(key: impl Into<String>, from: SecretReference) -> Self {
+        Self { key: key.into(), from, form: SlotForm::Value }
+    }
+}
+
+/// What a referenced value becomes in its key.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", rename_all_fields = "camelCase")]
+pub enum SlotForm {
+    /// The value as it is.
+    #[default]
+    Value,
+    /// The value, its last line ended: a private key of ssh.
+    Line,
+    /// The password of one registry in a `.dockerconfigjson`; slots of the same key make one file.
+    Registry {
+        /// The registry.
+        server: String,
+        /// The account.
+        username: String,
+    },
+}
+
+impl SlotForm {
+    fn is_value(&self) -> bool {
+        *self == Self::Value
+    }
 }
 
 /// Where a secret's value comes from. The value itself is never in a blueprint.
@@ -106,6 +141,9 @@ pub enum SecretReference {
     Secret(String),
     /// A command's standard output, run without a shell; a trailing newline is kept out.
     Command(Vec<String>),
+    /// A key of a ConfigMap in the cluster, `namespace/name/key`: of certificates alone, never of a secret.
+    #[schemars(skip)]
+    ConfigMap(String),
 }
 
 /// A Helm release to be there.

@@ -10,18 +10,19 @@ use super::{
 use crate::{
     live::SecretValues,
     plan::{Expect, QueueStep, Step, Target},
-    wandb::{Wandb, WandbError},
+    wandb::{Proxies, Route, Wandb, WandbError},
 };
 
 /// Writes queues through W&B's API.
 pub struct WandbRunner<'a> {
     values: &'a SecretValues,
+    proxies: Proxies,
 }
 
 impl<'a> WandbRunner<'a> {
-    /// Makes one; the key is among the values.
-    pub fn new(values: &'a SecretValues) -> Self {
-        Self { values }
+    /// Makes one; the key is among the values, and so are the certificates that W&B is trusted by.
+    pub fn new(values: &'a SecretValues, proxies: Proxies) -> Self {
+        Self { values, proxies }
     }
 }
 
@@ -45,7 +46,11 @@ impl QueueRunner for WandbRunner<'_> {
         let Some(key) = self.values.get(&queue.service.api_key) else {
             return Err(StepError::stale(&step.target.to_string(), "its API key was not read when this apply began"));
         };
-        let wandb = Wandb::new(&queue.service, key);
+        let mut route = Route::through(self.proxies.clone());
+        if let Some(bundle) = queue.service.ca.as_ref().and_then(|from| self.values.get(from)) {
+            route = route.trusting(bundle.expose()).map_err(|why| StepError::stale(&step.target.to_string(), why))?;
+        }
+        let wandb = Wandb::over(&queue.service, key, &route);
         let what = || format!("{} queue {name}", step.action.word());
         let mut queues = wandb.queues().await.map_err(failed(what(), LeftBehind::Nothing))?;
         let found = queues.remove(name);

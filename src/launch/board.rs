@@ -202,16 +202,19 @@ mod tests {
             base_url: "https://w".into(),
             entity: "team".into(),
             api_key: SecretReference::Env("K".into()),
+            ca: None,
         };
         let agent = DesiredAgent {
             name: "main".into(),
             release: ReleaseId { namespace: "wandb".into(), name: "launch-main".into() },
+            service_account: "launch-main".into(),
+            least_rights: true,
             queues: vec!["l4".into()],
             job_namespaces: vec!["jobs".into()],
             max_jobs: 1,
             origin: origin.clone(),
         };
-        DesiredLaunch { service, agents: vec![agent], queues: vec![queue("l4"), queue("lonely")] }
+        DesiredLaunch { service, agents: vec![agent], queues: vec![queue("l4"), queue("lonely")], notices: Vec::new() }
     }
 
     fn job(name: &str, status: Value) -> (Controller, Value) {

@@ -355,6 +355,8 @@ mod tests {
         let agent = DesiredAgent {
             name: "main".into(),
             release: ReleaseId { namespace: "wandb".into(), name: "launch-main".into() },
+            service_account: "launch-main".into(),
+            least_rights: true,
             queues: vec!["l4".into()],
             job_namespaces: vec!["jobs".into()],
             max_jobs: 1,
@@ -364,8 +366,9 @@ mod tests {
             base_url: "https://w".into(),
             entity: "team".into(),
             api_key: SecretReference::Env("K".into()),
+            ca: None,
         };
-        DesiredLaunch { service, agents: vec![agent], queues: vec![queue("l4")] }
+        DesiredLaunch { service, agents: vec![agent], queues: vec![queue("l4")], notices: Vec::new() }
     }
 
     fn item(id: &str, state: ItemState, run: Option<&str>) -> Item {

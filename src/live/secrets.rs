@@ -4,10 +4,10 @@
 use std::collections::BTreeMap;
 
 use base64::Engine as _;
-use serde_json::Value;
+use serde_json::{Map, Value, json};
 
 use crate::{
-    desired::{DesiredObject, SecretReference},
+    desired::{DesiredObject, SecretReference, SlotForm},
     id::Digest,
 };
 
@@ -58,16 +58,46 @@ impl SecretValues {
         self.0.get(reference)
     }
 
-    /// Fills a Secret's manifest. Other objects are answered as they are; a reference without a value is left out.
+    /// Fills the manifest of a Secret, or of a ConfigMap of certificates. Other objects are answered as they are; a reference without
+    /// a value is left out.
     pub fn fill(&self, object: &DesiredObject) -> Value {
         let mut manifest = object.manifest.value().clone();
+        let base64 = |bytes: &[u8]| base64::engine::general_purpose::STANDARD.encode(bytes);
+        let mut registries: BTreeMap<&str, Map<String, Value>> = BTreeMap::new();
+        let mut data = Map::new();
         for slot in &object.secrets {
-            if let Some(value) = self.0.get(&slot.from) {
-                if !manifest["data"].is_object() {
-                    manifest["data"] = Value::Object(serde_json::Map::new());
+            let Some(value) = self.0.get(&slot.from) else { continue };
+            match &slot.form {
+                SlotForm::Value if object.id.gvk.kind == "ConfigMap" => {
+                    // Certificates were read as PEM before anything is applied.
+                    data.insert(slot.key.clone(), String::from_utf8_lossy(value.expose()).into_owned().into());
                 }
-                manifest["data"][&slot.key] = base64::engine::general_purpose::STANDARD.encode(value.expose()).into();
+                SlotForm::Value => {
+                    data.insert(slot.key.clone(), base64(value.expose()).into());
+                }
+                SlotForm::Line => {
+                    let mut bytes = value.expose().to_vec();
+                    if bytes.last() != Some(&b'\n') {
+                        bytes.push(b'\n');
+                    }
+                    data.insert(slot.key.clone(), base64(&bytes).into());
+                }
+                SlotForm::Registry { server, username } => {
+                    let password = String::from_utf8_lossy(value.expose()).into_owned();
+                    let auth = base64(format!("{username}:{password}").as_bytes());
+                    let entry = json!({"username": username, "password": password, "auth": auth});
+                    registries.entry(&slot.key).or_default().insert(server.clone(), entry);
+                }
             }
+        }
+        for (key, servers) in registries {
+            data.insert(key.to_owned(), base64(json!({"auths": servers}).to_string().as_bytes()).into());
+        }
+        for (key, value) in data {
+            if !manifest["data"].is_object() {
+                manifest["data"] = Value::Object(Map::new());
+            }
+            manifest["data"][key] = value;
         }
         manifest
     }
@@ -99,6 +129,7 @@ impl std::fmt::Display for SecretReference {
             Self::Env(name) => write!(f, "environment variable {name}"),
             Self::File(path) => write!(f, "file {path}"),
             Self::Secret(path) => write!(f, "secret {path}"),
+            Self::ConfigMap(path) => write!(f, "config map {path}"),
             Self::Command(words) => write!(f, "command {}", words.first().map_or("(empty)", String::as_str)),
         }
     }

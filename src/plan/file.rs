@@ -99,7 +99,12 @@ impl SavedPlan {
             releases,
             gpus: BTreeMap::new(),
             // For its key: what the steps write is in them.
-            launch: service.map(|service| DesiredLaunch { service, agents: Vec::new(), queues: Vec::new() }),
+            launch: service.map(|service| DesiredLaunch {
+                service,
+                agents: Vec::new(),
+                queues: Vec::new(),
+                notices: Vec::new(),
+            }),
             promises: Promises::default(),
             policy: Policy { max_deletes: 0, protect: Vec::new(), ignore: Vec::new(), conflicts: ConflictChoice::Stop },
             cost: DesiredCost::default(),

@@ -195,6 +195,13 @@ fn references(id: &ObjectId, manifest: &Value) -> Vec<ObjectKey> {
     found
 }
 
+/// What a pod of a namespace names.
+pub(super) fn pod_parts(pod: &Value, namespace: &str) -> Vec<ObjectKey> {
+    let mut found = Vec::new();
+    pod_references(pod, Some(namespace), &mut found);
+    found
+}
+
 fn pod_references(pod: &Value, namespace: Option<&str>, found: &mut Vec<ObjectKey>) {
     if let Some(name) = pod["serviceAccountName"].as_str() {
         found.push(key("", "ServiceAccount", namespace, name));

@@ -16,7 +16,7 @@ use wbk_provider_api::{Operation, OperationAction, ProviderTarget};
 
 use super::{Action, Advice, NotPlanned, Phase, Plan, Step, StepId, Target, WhyNot};
 use crate::{
-    desired::{ConflictChoice, Desired},
+    desired::{ConflictChoice, Desired, Notice},
     id::{GroupKind, ObjectId},
     live::{ClusterState, Live, ReleaseState},
 };
@@ -224,8 +224,12 @@ impl<'a> Draft<'a> {
     }
 }
 
-/// What a reader should know although nothing is done about it: charts that are whatever a server sends.
+/// What a reader should know although nothing is done about it: charts that are whatever a server sends, and what W&B's own breaks.
 fn advice(desired: &Desired, options: &PlanOptions) -> Vec<Advice> {
+    let notices = desired.launch.iter().flat_map(|launch| &launch.notices).map(|notice| {
+        let Notice { about, says, hint } = notice.clone();
+        Advice { about, says, hint }
+    });
     desired
         .releases
         .iter()
@@ -239,5 +243,6 @@ fn advice(desired: &Desired, options: &PlanOptions) -> Vec<Advice> {
                 hint: format!("pin it{place}: digest: sha256:{digest}"),
             })
         })
+        .chain(notices)
         .collect()
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use base64::Engine as _;
 use serde_json::{Value, json};
 
+use super::route::Route;
 use crate::desired::WandbService;
 use crate::live::SecretValue;
 
@@ -72,9 +73,15 @@ impl WandbError {
 }
 
 impl Wandb {
-    /// Makes one. Nothing is sent yet.
+    /// Makes one that asks directly and trusts public certificates. Nothing is sent yet.
     pub fn new(service: &WandbService, key: &SecretValue) -> Self {
-        let config = ureq::Agent::config_builder()
+        Self::over(service, key, &Route::default())
+    }
+
+    /// Makes one that goes a way of its own. Nothing is sent yet.
+    pub fn over(service: &WandbService, key: &SecretValue, route: &Route) -> Self {
+        let config = route
+            .config(&service.base_url)
             .timeout_global(Some(ANSWER))
             // What a refusal says is in its body.
             .http_status_as_error(false)

@@ -1,6 +1,6 @@
 //! W&B's API, as far as Launch needs it: queues are read, made, changed and removed, items pushed and followed.
 //!
-//! - [`client`]: one request, its retries, and what may go wrong;
+//! - [`client`]: one request, its retries, and what may go wrong; [`route`]: certificates and proxies on the way;
 //! - [`queues`]: queues as values; [`items`]: what is pushed to them; [`runs`]: what an item's run
 //!   tells.
 //!
@@ -10,8 +10,10 @@
 mod client;
 mod items;
 mod queues;
+mod route;
 mod runs;
 
 pub use client::{Wandb, WandbError};
 pub use items::{Item, ItemState, Push};
 pub use queues::{PROJECT, look};
+pub use route::{Proxies, Route, certificates};

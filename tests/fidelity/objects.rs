@@ -180,8 +180,7 @@ pub fn random(random: &mut Random, space: &str, at: usize) -> Made {
             manifest = namespaced("v1", "Secret");
             manifest["type"] = "Opaque".into();
             for key in ["token", "user"].iter().take(1 + random.below(2)) {
-                secrets
-                    .push(SecretSlot { key: (*key).into(), from: SecretReference::Env(format!("SECRET_{at}_{key}")) });
+                secrets.push(SecretSlot::new(*key, SecretReference::Env(format!("SECRET_{at}_{key}"))));
             }
             made.pokes = vec![set("/data/token", json!("Y2hhbmdlZA==")), cut("/data/token")];
             made.extras = vec![extra("/data/added", json!("YWRkZWQ="), "added")];

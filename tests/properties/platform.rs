@@ -84,7 +84,7 @@ pub fn desired(shape: &Shape, policy: &Policy) -> Desired {
         .filter_map(|(at, variant)| {
             let manifest = variants[usize::from((*variant)?)][at].clone();
             let id = id_of(&manifest);
-            let slot = SecretSlot { key: "token".into(), from: SecretReference::Env("CANARY".into()) };
+            let slot = SecretSlot::new("token", SecretReference::Env("CANARY".into()));
             let secrets = if id.gvk.kind == "Secret" { vec![slot] } else { Vec::new() };
             Some(DesiredObject {
                 id,

@@ -9,6 +9,7 @@ pub mod home;
 pub mod plane;
 pub mod schema;
 pub mod small;
+pub mod tls;
 
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};

@@ -18,7 +18,7 @@ pub fn desired(space: &str) -> Desired {
     for object in &mut objects {
         if object.id.gvk.kind == "Secret" {
             let from = SecretReference::Env("HF_TOKEN".into());
-            object.secrets = vec![SecretSlot { key: "token".into(), from }];
+            object.secrets = vec![SecretSlot::new("token", from)];
         }
     }
     objects.sort_by(|a, b| a.id.cmp(&b.id));

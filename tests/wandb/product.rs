@@ -94,7 +94,7 @@ impl Bench {
 
     fn wandb(&self) -> Wandb {
         let api_key = SecretReference::Env("WANDB_API_KEY".into());
-        let service = WandbService { base_url: self.server.url().to_owned(), entity: ENTITY.into(), api_key };
+        let service = WandbService { base_url: self.server.url().to_owned(), entity: ENTITY.into(), api_key, ca: None };
         Wandb::new(&service, &SecretValue::new(self.server.key().as_bytes().to_vec()))
     }
 

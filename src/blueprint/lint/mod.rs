@@ -8,8 +8,10 @@ mod cluster;
 mod cost;
 mod gpu;
 mod launch;
+mod launch_parts;
 mod namespaces;
 mod server;
+mod storage;
 
 use jiff::civil::Date;
 
@@ -32,7 +34,9 @@ pub(crate) fn rules(loaded: &Loaded, today: Date) -> Vec<Problem> {
     gpu::rules(&mut report);
     launch::rules(&mut report);
     server::rules(&mut report);
+    launch_parts::rules(&mut report);
     namespaces::rules(&mut report);
+    storage::rules(&mut report);
     charts::rules(&mut report);
     cost::rules(&mut report);
     expired(&mut report, today);

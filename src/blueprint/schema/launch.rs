@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{ComputeAmounts, Free};
+use super::{AgentChart, CaBundle, ComputeAmounts, Free, GitHost, Mount, Proxy, Registry, Text};
 use crate::blueprint::quantity::{Bytes, Cpu, Seconds};
 use crate::desired::SecretReference;
 
@@ -34,6 +34,16 @@ pub struct Launch {
     /// The agents' image; W&B's own of the SDK's version where nothing is said. Pin it: `wandb/launch-agent@sha256:…`.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub image: Option<String>,
+    /// Certificates that agents, their jobs and this program trust, for a server of your own or a proxy that opens connections.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub ca_bundle: Option<CaBundle>,
+    /// The proxy of agents and jobs.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub proxy: Option<Proxy>,
+    /// Registries that images are pulled from: of agents, and of every pod in the namespaces of jobs.
+    #[serde(default)]
+    #[schemars(extend("x-merge-by" = "server"))]
+    pub registries: Vec<Registry>,
     /// Agents.
     #[serde(default)]
     #[schemars(extend("x-merge-by" = "name"))]
@@ -77,6 +87,19 @@ pub struct Agent {
     /// Environment variables; never a secret.
     #[serde(default)]
     pub env: BTreeMap<String, String>,
+    /// Hosts of git repositories that it clones, with what lets it in. It clones for builds alone: without a builder the job's own pod
+    /// clones, with no credentials.
+    #[serde(default)]
+    #[schemars(extend("x-merge-by" = "host"))]
+    pub git: Vec<GitHost>,
+    /// A claim in the agents' namespace with the code of jobs that bring no image; their pods mount it, so that they must run in that
+    /// namespace too.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    #[schemars(extend("format" = "dns-subdomain"))]
+    pub code_volume: Option<String>,
+    /// W&B's own chart in place of this program's. A plan says what it breaks.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub chart: Option<AgentChart>,
 }
 
 /// How images are built.
@@ -90,7 +113,12 @@ pub enum Builder {
         /// Where images go: an image name without a tag, `111122223333.dkr.ecr.us-west-2.amazonaws.com/launch`.
         destination: String,
         /// Where the code waits for the build: `s3://…`, `gs://…`, `https://ACCOUNT.blob.core.windows.net/CONTAINER`.
-        context_store: String,
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        context_store: Option<String>,
+        /// The same as a claim of the agents' namespace, which agent and build mount at once.
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        #[schemars(extend("format" = "dns-subdomain"))]
+        context_volume: Option<String>,
         /// kaniko's image; the maintained fork, pinned, where nothing is said.
         #[serde(skip_serializing_if = "Option::is_none", default)]
         image: Option<String>,
@@ -174,6 +202,19 @@ pub struct Queue {
     #[serde(default = "default_pods")]
     #[schemars(range(min = 1))]
     pub pods: u32,
+    /// Environment variables of its jobs: text, or a secret by reference. `{secret: NAMESPACE/NAME/KEY}` of the jobs' own namespace is
+    /// used where it is; any other is copied into a Secret there.
+    #[serde(default)]
+    #[schemars(extend("propertyNames" = {"format": "variable-name"}))]
+    pub env: BTreeMap<String, Text>,
+    /// Files of its jobs, by path, from secrets by reference.
+    #[serde(default)]
+    #[schemars(extend("propertyNames" = {"format": "absolute-path"}))]
+    pub files: BTreeMap<String, SecretReference>,
+    /// Volumes of its jobs.
+    #[serde(default)]
+    #[schemars(extend("x-merge-by" = "path"))]
+    pub volumes: Vec<Mount>,
     /// What whoever pushes a job may choose, and within which bounds. `gpus`, `cpu` and `memory` take the place of the
     /// queue's own amounts; any other stands in `config` as `{{name}}`.
     #[serde(default)]

@@ -11,6 +11,7 @@ mod fleet;
 mod gpu;
 mod later;
 mod launch;
+mod launch_parts;
 mod namespace;
 mod platform;
 mod server;
@@ -23,9 +24,10 @@ pub use fleet::{Fleet, FleetCluster, FleetKind, FleetMetadata};
 pub use gpu::{Gang, Gpu, GpuPlugin, Priority, Scheduling, Sharing, SharingStrategy};
 pub use later::{EksAuthentication, EksNetwork, EksSection, Monitoring};
 pub use launch::{Agent, AgentEnvironment, Builder, EnvironmentKind, Launch, Link, Queue, Variable, VariableKind};
+pub use launch_parts::{AgentChart, CaBundle, GitHost, Mount, Proxy, Registry, Text};
 pub use namespace::{
     AccessMode, ComputeAmounts, Direction, Identity, Namespace, NetworkPolicy, NetworkPreset, NetworkRules, Peer,
-    PodSecurity, PodSecurityLevel, PodSecurityLevels, Quota, SecretSection, Volume, VolumeMode,
+    PodSecurity, PodSecurityLevel, PodSecurityLevels, Quota, SecretSection, Volume, VolumeMode, VolumeSource,
 };
 pub use platform::{Blueprint, Chart, ObjectSource, PolicySection, ReclaimPolicy, StorageClass, VolumeBinding};
 pub use server::{Bucket, BucketProvider, Database, OperatorGeneration, Server, ServerIngress, ServerSize};

@@ -168,6 +168,24 @@ pub struct Volume {
     /// A file system or a raw device.
     #[serde(default)]
     pub mode: VolumeMode,
+    /// What it is a copy of; empty when absent. A claim that is `ReadOnlyMany` can be filled in no other way.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub from: Option<VolumeSource>,
+}
+
+/// What a volume is a copy of.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schemars(extend("x-instead" = {"pvc": "write `claim:`"}))]
+pub struct VolumeSource {
+    /// Another claim of the namespace, of the same storage class: the driver clones it.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    #[schemars(extend("format" = "dns-subdomain"))]
+    pub claim: Option<String>,
+    /// A VolumeSnapshot of the namespace.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    #[schemars(extend("format" = "dns-subdomain"))]
+    pub snapshot: Option<String>,
 }
 
 /// Who may mount a volume.

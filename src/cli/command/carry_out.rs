@@ -94,7 +94,7 @@ impl Session<'_> {
         if let Some(runner) = &runner {
             actuator = actuator.with_releases(runner);
         }
-        let queues = WandbRunner::new(&situation.values);
+        let queues = WandbRunner::new(&situation.values, self.environment.proxies());
         if made.steps.iter().any(|step| matches!(step.target, Target::Queue(_))) {
             actuator = actuator.with_queues(&queues);
         }

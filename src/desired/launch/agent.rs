@@ -2,8 +2,11 @@
 
 use serde_json::{Map, Value, json};
 
+use super::parts::{Parts, Variable};
 use super::queue::namespace_of;
-use super::state::DesiredAgent;
+use super::state::{DesiredAgent, Notice};
+use super::{git, parts, registries, upstream};
+use crate::blueprint::join;
 use crate::blueprint::schema::{Agent, Blueprint, Builder, EnvironmentKind, Launch};
 use crate::desired::{ChartSource, DesiredRelease, Origin};
 use crate::id::ReleaseId;
@@ -35,32 +38,66 @@ pub(super) fn job_namespaces(blueprint: &Blueprint, launch: &Launch, agent: &Age
     namespaces
 }
 
-pub(super) fn agent(
-    blueprint: &Blueprint,
-    launch: &Launch,
-    agent: &Agent,
-    origin: Origin,
-) -> (DesiredAgent, DesiredRelease) {
+/// What comes of an agent section.
+pub(super) struct Made {
+    /// The agent.
+    pub agent: DesiredAgent,
+    /// The release that runs it.
+    pub release: DesiredRelease,
+    /// What a reader should know of it.
+    pub notices: Vec<Notice>,
+}
+
+/// Makes an agent; `file` is where its chart is named.
+pub(super) fn agent(blueprint: &Blueprint, launch: &Launch, agent: &Agent, (origin, file): (Origin, &str)) -> Made {
     let id = ReleaseId { namespace: launch.namespace.clone(), name: release_name(agent) };
     let job_namespaces = job_namespaces(blueprint, launch, agent);
-    let release = DesiredRelease {
-        id: id.clone(),
-        chart: ChartSource::Embedded { name: CHART.into() },
-        values: values(launch, agent, &job_namespaces),
-        origin: origin.clone(),
+    let config = launch_config(launch, agent);
+    let (chart, values, service_account, notices) = match &agent.chart {
+        None => {
+            let values = values(launch, agent, &job_namespaces, config);
+            (ChartSource::Embedded { name: CHART.into() }, values, id.name.clone(), Vec::new())
+        }
+        Some(chart) => (
+            upstream::source(chart, |path| join(file, path)),
+            upstream::values((launch, agent), &id.name, &job_namespaces, (&image(launch), &config)),
+            upstream::service_account(&id.name),
+            upstream::notices(launch, agent, &format!("helm release {id}"), &job_namespaces),
+        ),
     };
-    let desired = DesiredAgent {
+    let release = DesiredRelease { id: id.clone(), chart, values, origin: origin.clone() };
+    let agent = DesiredAgent {
         name: agent.name.clone(),
         release: id,
+        service_account,
+        least_rights: agent.chart.is_none(),
         queues: agent.queues.clone(),
         job_namespaces,
         max_jobs: agent.max_jobs,
         origin,
     };
-    (desired, release)
+    Made { agent, release, notices }
 }
 
-fn values(launch: &Launch, agent: &Agent, job_namespaces: &[String]) -> Value {
+fn image(launch: &Launch) -> String {
+    launch.image.clone().unwrap_or_else(|| format!("wandb/launch-agent:{}", launch.sdk))
+}
+
+/// CPU and memory of an agent's container, where the section says them.
+pub(super) fn resources(agent: &Agent) -> Option<Value> {
+    let amounts = agent.resources.as_ref()?;
+    let pairs =
+        [("cpu", amounts.cpu.map(|cpu| cpu.to_string())), ("memory", amounts.memory.map(|memory| memory.to_string()))];
+    let requests: Map<String, Value> =
+        pairs.into_iter().filter_map(|(key, amount)| Some((key.to_owned(), amount?.into()))).collect();
+    let mut resources = json!({"requests": requests});
+    if let Some(memory) = &amounts.memory {
+        resources["limits"] = json!({"memory": memory.to_string()});
+    }
+    Some(resources)
+}
+
+fn values(launch: &Launch, agent: &Agent, job_namespaces: &[String], config: Value) -> Value {
     let gangs = launch.queues.iter().any(|queue| queue.pods > 1 && agent.queues.contains(&queue.name));
     let custom = if gangs { vec![json!({"apiGroup": "batch.volcano.sh", "resource": "jobs"})] } else { Vec::new() };
     let jobs: Vec<Value> = job_namespaces
@@ -70,34 +107,59 @@ fn values(launch: &Launch, agent: &Agent, job_namespaces: &[String]) -> Value {
             false => json!({"namespace": namespace, "customResources": custom}),
         })
         .collect();
-    let image = launch.image.clone().unwrap_or_else(|| format!("wandb/launch-agent:{}", launch.sdk));
     let mut values = json!({
         "apiKeySecret": {"name": secret_name(agent), "key": "password"},
         "baseUrl": launch.base_url.trim_end_matches('/'),
-        "image": image,
+        "image": image(launch),
         "jobs": jobs,
-        "launchConfig": launch_config(launch, agent),
+        "launchConfig": config,
     });
-    if matches!(agent.builder, Builder::Kaniko { .. }) {
+    if let Builder::Kaniko { context_volume, .. } = &agent.builder {
         values["builds"] = true.into();
+        if let Some(claim) = context_volume {
+            values["buildVolume"] = claim.clone().into();
+        }
+    }
+    if let Some(claim) = &agent.code_volume {
+        values["codeVolume"] = claim.clone().into();
+    }
+    if let Some((name, key)) = parts::ca_bundle(launch) {
+        values["caBundle"] = json!({"name": name, "key": key});
+    }
+    if !launch.registries.is_empty() {
+        values["imagePullSecrets"] = json!([{"name": registries::SECRET}]);
+    }
+    if let Some(git) = git::values(agent) {
+        values["git"] = git;
     }
     if !agent.annotations.is_empty() {
         values["serviceAccount"] = json!({"annotations": agent.annotations});
     }
-    if !agent.env.is_empty() {
-        values["env"] = json!(agent.env);
+    // The certificates are the chart's to mount, the variables are the same for jobs and builds.
+    let (mut env, mut secret_env) = (Map::new(), Map::new());
+    for (name, variable) in Parts::common(launch).env {
+        match variable {
+            Variable::Plain(value) => env.insert(name, value.into()),
+            Variable::Key { secret, key } => secret_env.insert(name, json!({"name": secret, "key": key})),
+        };
     }
-    if let Some(amounts) = &agent.resources {
-        let pairs = [
-            ("cpu", amounts.cpu.map(|cpu| cpu.to_string())),
-            ("memory", amounts.memory.map(|memory| memory.to_string())),
-        ];
-        let requests: Map<String, Value> =
-            pairs.into_iter().filter_map(|(key, amount)| Some((key.to_owned(), amount?.into()))).collect();
-        values["resources"] = json!({"requests": requests});
-        if let Some(memory) = &amounts.memory {
-            values["resources"]["limits"] = json!({"memory": memory.to_string()});
-        }
+    if let Builder::Kaniko { destination, .. } = &agent.builder
+        && registries::pushes_to(launch, destination)
+    {
+        env.insert("WANDB_LAUNCH_KANIKO_AUTH_SECRET".into(), registries::SECRET.into());
+    }
+    for (name, value) in &agent.env {
+        secret_env.remove(name);
+        env.insert(name.clone(), value.clone().into());
+    }
+    if !env.is_empty() {
+        values["env"] = env.into();
+    }
+    if !secret_env.is_empty() {
+        values["secretEnv"] = secret_env.into();
+    }
+    if let Some(resources) = resources(agent) {
+        values["resources"] = resources;
     }
     values
 }
@@ -106,7 +168,7 @@ fn values(launch: &Launch, agent: &Agent, job_namespaces: &[String]) -> Value {
 fn launch_config(launch: &Launch, agent: &Agent) -> Value {
     let builder = match &agent.builder {
         Builder::Noop {} => json!({"type": "noop"}),
-        Builder::Kaniko { destination, context_store, image, resources } => {
+        Builder::Kaniko { destination, context_store, context_volume: _, image, resources } => {
             let cpu =
                 resources.as_ref().and_then(|amounts| amounts.cpu).map_or(BUILD.0.to_owned(), |cpu| cpu.to_string());
             let memory = resources
@@ -115,14 +177,19 @@ fn launch_config(launch: &Launch, agent: &Agent) -> Value {
                 .map_or(BUILD.1.to_owned(), |memory| memory.to_string());
             let container =
                 json!({"resources": {"requests": {"cpu": cpu, "memory": memory}, "limits": {"memory": memory}}});
-            json!({
+            let mut pod = json!({"containers": [container]});
+            Parts::common(launch).lay_into(&mut pod);
+            let mut builder = json!({
                 "type": "kaniko",
                 "destination": destination,
-                "build-context-store": context_store,
                 // The SDK's own default is of 2023.
                 "kaniko-image": image.as_deref().unwrap_or(KANIKO),
-                "kaniko-config": {"spec": {"template": {"spec": {"containers": [container]}}}},
-            })
+                "kaniko-config": {"spec": {"template": {"spec": pod}}},
+            });
+            if let Some(store) = context_store {
+                builder["build-context-store"] = store.clone().into();
+            }
+            builder
         }
     };
     let mut config = json!({

@@ -7,6 +7,7 @@
 use serde_json::{Map, Value, json};
 use wbk_provider_api::{PoolSpec, Taint, node_taints};
 
+use super::parts::Parts;
 use super::state::{DesiredQueue, PLATFORM_LABEL, QUEUE_LABEL, QueueContent, QueueLink};
 use crate::blueprint::schema::{Blueprint, Gang, Launch, NodePool, Queue, Variable, VariableKind};
 use crate::blueprint::{Bytes, Cpu};
@@ -112,7 +113,8 @@ pub(super) fn queue(blueprint: &Blueprint, launch: &Launch, queue: &Queue, origi
     }
     let namespace = namespace_of(blueprint, queue)?;
     let amounts = amounts(blueprint, queue);
-    let open = Written { blueprint, queue, pool, namespace, amounts: &amounts };
+    let parts = Parts::of_queue(launch, queue, namespace);
+    let open = Written { blueprint, queue, pool, namespace, amounts: &amounts, parts: &parts };
     let manifest = merged(
         open.manifest(&|name, own| match queue.variables.contains_key(name) {
             true => format!("{{{{{name}}}}}"),
@@ -149,6 +151,7 @@ struct Written<'a> {
     pool: Option<&'a NodePool>,
     namespace: &'a str,
     amounts: &'a Amounts,
+    parts: &'a Parts,
 }
 
 /// What stands for an amount: its variable, or the amount itself.
@@ -253,6 +256,9 @@ impl Written<'_> {
         }
         if let Some(priority) = &queue.priority {
             spec["priorityClassName"] = priority.clone().into();
+        }
+        if !self.parts.is_empty() {
+            self.parts.lay_into(&mut spec);
         }
         spec
     }

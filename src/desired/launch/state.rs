@@ -17,6 +17,21 @@ pub struct DesiredLaunch {
     pub agents: Vec<DesiredAgent>,
     /// Queues, sorted by name.
     pub queues: Vec<DesiredQueue>,
+    /// What a reader of the plan should know of it.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub notices: Vec<Notice>,
+}
+
+/// Something that a reader should know although nothing is done about it.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Notice {
+    /// What it is about, as a plan prints it.
+    pub about: String,
+    /// What there is to know.
+    pub says: String,
+    /// One concrete action.
+    pub hint: String,
 }
 
 /// A W&B server and an account there.
@@ -29,6 +44,9 @@ pub struct WandbService {
     pub entity: String,
     /// Where the API key comes from.
     pub api_key: SecretReference,
+    /// Where the certificates come from that it is trusted by; the public ones where nothing is said.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub ca: Option<SecretReference>,
 }
 
 /// One agent.
@@ -37,8 +55,12 @@ pub struct WandbService {
 pub struct DesiredAgent {
     /// Its name in the blueprint.
     pub name: String,
-    /// The release that runs it; its service account and its Deployment have the release's name.
+    /// The release that runs it.
     pub release: ReleaseId,
+    /// Its service account, in the release's namespace.
+    pub service_account: String,
+    /// Whether its rights are those that it uses; W&B's own chart grants more.
+    pub least_rights: bool,
     /// Queues that it serves.
     pub queues: Vec<String>,
     /// Namespaces in which it makes Jobs.

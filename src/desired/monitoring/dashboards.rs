@@ -217,7 +217,7 @@ fn jobs() -> Dashboard {
         panel("Pods that restart", "Restarts in the last hour.", Look::Lines, "short", 12)
             .query(r#"sum by (namespace, pod) (increase(kube_pod_container_status_restarts_total{namespace=~"$namespace"}[1h])) > 0"#, "{{namespace}}/{{pod}}"),
         panel("Launch agents", "Available pods of each agent; 0 for ten minutes is an alert.", Look::Lines, "short", 12)
-            .query(r#"kube_deployment_status_replicas_available{deployment=~"launch-agent.*"}"#, "{{namespace}}/{{deployment}}"),
+            .query(r#"kube_deployment_status_replicas_available{deployment=~"launch-.+"}"#, "{{namespace}}/{{deployment}}"),
     ];
     Dashboard { name: "wbk-jobs", title: "wbk-infra: Jobs and quotas", panels }
 }

@@ -9,7 +9,7 @@ use super::{Draft, step_id};
 use crate::{
     desired::{DesiredLaunch, DesiredQueue, WandbService},
     live::{QueueFound, QueueState},
-    plan::{Action, Expect, NotPlanned, Payload, Phase, QueueStep, Step, StepId, Target, WhyNot},
+    plan::{Action, Expect, NotPlanned, Payload, Phase, QueueStep, Step, StepId, Target, WhyNot, order::pod_parts},
 };
 
 /// A few requests to an API that answers in tenths of a second, each tried three times.
@@ -96,11 +96,18 @@ impl Draft<'_> {
         };
         // A queue of a cluster that cannot be made would only gather items.
         let (cluster, _) = self.foundations();
+        // What its pods mount is there before the first of them.
+        let mounts = pod_parts(&queue.job["spec"]["template"]["spec"], &queue.namespace);
+        let mounted = self.steps.values().filter_map(|step| match &step.target {
+            Target::Object(id) if mounts.contains(&id.key()) => Some(step.id.clone()),
+            _ => None,
+        });
+        let needs = mounted.chain(cluster).collect();
         self.add(Step {
             id: step_id(&target),
             action,
             reason,
-            needs: cluster.into_iter().collect(),
+            needs,
             phase: Phase::Change,
             expect,
             disruption: Disruption::None,

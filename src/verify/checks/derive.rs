@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use super::{
-    advertiser, api_server, canary, claims, closure, custom_resources, gang, gpus, identity, labels, launch, limits,
-    metrics, namespaces, nodes, pod_security, preemption, priorities, quota, rbac, releases, sample_job, scale,
-    secrets, server, service_accounts, shapes, smi, workloads,
+    advertiser, api_server, canary, claims, closure, custom_resources, gang, gpus, identity, labels, launch,
+    launch_mounts, limits, metrics, namespaces, nodes, pod_security, preemption, priorities, quota, rbac, releases,
+    sample_job, scale, secrets, server, service_accounts, shapes, smi, workloads,
 };
 use crate::desired::Desired;
 use crate::verify::check::Check;
@@ -38,6 +38,7 @@ pub(in crate::verify) fn derive(desired: &Desired) -> Vec<Arc<dyn Check>> {
     closure::derive_of_workloads(desired, &mut checks);
     server::derive(desired, &mut checks);
     launch::derive(desired, &mut checks);
+    launch_mounts::derive(desired, &mut checks);
     canary::derive(desired, &mut checks);
     sample_job::derive(desired, &mut checks);
     gang::derive(desired, &mut checks);

@@ -15,6 +15,7 @@ mod gpus;
 mod identity;
 mod labels;
 mod launch;
+mod launch_mounts;
 mod limits;
 mod metrics;
 mod namespaces;

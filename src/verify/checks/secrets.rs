@@ -52,11 +52,18 @@ fn wanted_keys(secret: &DesiredObject) -> BTreeSet<String> {
     given.flat_map(serde_json::Map::keys).chain(secret.secrets.iter().map(|slot| &slot.key)).cloned().collect()
 }
 
-/// A Secret as far as this check reads it: its keys, and whether each has a value.
+/// A Secret or ConfigMap as far as checks read it: its keys, and whether each has a value.
 #[derive(serde::Deserialize)]
-struct KeysOnly {
+pub(super) struct KeysOnly {
     #[serde(default)]
     data: Option<BTreeMap<String, Filled>>,
+}
+
+impl KeysOnly {
+    /// Whether it has a key.
+    pub(super) fn has(&self, key: &str) -> bool {
+        self.data.as_ref().is_some_and(|data| data.contains_key(key))
+    }
 }
 
 /// Whether a value is there; the value itself is dropped while it is read.
