@@ -90,7 +90,8 @@ def aws(options):
                 rows.setdefault(machine, {})[region] = [price, None]
     source = f"aws/karpenter-provider-aws@{revision(options.aws)}"
     if options.skypilot:
-        folder = max(git(options.skypilot, "ls-tree", "--name-only", "HEAD", "catalogs/").split(), key=lambda at: int(at.rpartition("v")[2]))
+        listed = git(options.skypilot, "ls-tree", "-r", "--name-only", "HEAD", "catalogs/").split()
+        folder = max((at.removesuffix("/aws/vms.csv") for at in listed if re.match(r"catalogs/v\d+/aws/vms\.csv$", at)), key=lambda at: int(at[10:]))
         for row in csv.DictReader(io.StringIO(show(options.skypilot, f"{folder}/aws/vms.csv"))):
             if row["Price"] and AWS.match(row["InstanceType"]):
                 cell = rows.setdefault(row["InstanceType"], {}).setdefault(row["Region"], [float(row["Price"]), None])

@@ -334,6 +334,14 @@ impl Observer<'_> {
         extras.sort_by(|one, other| one.id.cmp(&other.id));
 
         let mut memory = self.memory;
+        // That something is gone, or cannot be seen today, is no reason to forget that it was there: the next look shall say so too.
+        for (key, state) in &objects {
+            if matches!(state, ObjectState::Absent(_) | ObjectState::Unknown(_))
+                && let Some((name, remembered)) = memory.objects.remove_entry(&key.to_string())
+            {
+                renewed.entry(name).or_insert(remembered);
+            }
+        }
         memory.objects = renewed;
         let live = Live {
             provider,

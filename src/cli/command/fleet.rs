@@ -5,6 +5,7 @@ mod crew;
 mod member;
 
 use std::ffi::OsString;
+use std::path::PathBuf;
 use std::time::Instant;
 
 use anyhow::Context as _;
@@ -56,9 +57,14 @@ impl Session<'_> {
         }
         let (name, entries) = chosen(args)?;
         let stop = stop_on_interrupt();
-        let folder = self.environment.state.join("fleets").join(&name).join(asked.name());
+        let mut folder = self.environment.state.join("fleets").join(&name).join(asked.name());
+        if let Some(part) = args.part {
+            // Parts are several commands at once, each with files of its own.
+            folder.push(format!("part-{}-of-{}", part.index, part.of));
+        }
         let crew = Crew::gather(self, folder, stop, (args.parallel_clusters, args.timeout))?;
-        let fleet = Fleet { session: self, name, entries, asked, begun: Instant::now(), crew };
+        let markdown = args.markdown.clone();
+        let fleet = Fleet { session: self, name, entries, asked, begun: Instant::now(), crew, markdown };
         match command {
             FleetCommand::Plan { exit_code, .. } => {
                 let members = fleet.plan(&fleet.entries).await;
@@ -111,6 +117,10 @@ fn chosen(args: &FleetArgs) -> Result<(String, Vec<FleetEntry>), Failure> {
     if entries.is_empty() {
         return Err(Failure::usage("--only and --skip leave no cluster"));
     }
+    if let Some(part) = args.part {
+        let mut place = 0..;
+        entries.retain(|_| place.next().is_some_and(|place| part.has(place)));
+    }
     let problems = loaded.lint(&DiskFiles, today(), &|name| entries.iter().any(|entry| entry.name == name));
     if problems.has_errors() {
         // What only deserves a look is for `lint`.
@@ -128,6 +138,7 @@ struct Fleet<'a> {
     asked: Asked,
     begun: Instant,
     crew: Crew<'a>,
+    markdown: Option<PathBuf>,
 }
 
 impl Fleet<'_> {
@@ -278,6 +289,10 @@ impl Fleet<'_> {
 
     fn show(&self, members: Vec<Member>, exit: Exit) -> Result<Exit, Failure> {
         let report = self.report(members, self.asked, exit);
+        if let Some(path) = &self.markdown {
+            let text = fleet_markdown(&report);
+            std::fs::write(path, text).with_context(|| format!("write the table to {}", path.display()))?;
+        }
         match self.session.global.output {
             Output::Json => out(&serde_json::to_string_pretty(&report)?),
             Output::Yaml => out(&crate::blueprint::to_yaml(&serde_json::to_value(&report)?)),

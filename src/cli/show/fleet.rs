@@ -171,6 +171,9 @@ fn counts(report: &FleetReport) -> String {
             None => counted.push((member.state.word(), 1)),
         }
     }
+    if counted.is_empty() {
+        return "No cluster falls to this part.".into();
+    }
     let parts: Vec<String> = counted.iter().map(|(word, count)| format!("{count} {}", word.to_lowercase())).collect();
     format!("{}.", parts.join(", "))
 }
