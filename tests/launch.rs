@@ -298,6 +298,12 @@ fn what_goes_on_is_shown_and_something_is_pushed() {
     let log = launch(&["logs", "main"]);
     assert!(log.stderr.contains("simulated nodes run no programs"), "{}", log.all());
 
+    // The Jobs that an agent would forget are named before it begins anew.
+    let fewer = bench.home.write("fewer.yaml", "launch: {agents: [{name: main, maxJobs: 3}]}\n");
+    let key = bench.server.key().to_owned();
+    let plan = bench.run_with(&["plan"], &[fewer.to_str().unwrap()], &key).expect(0);
+    assert!(plan.stdout.contains("1 now: wandb-jobs/too-large"), "{}", plan.all());
+
     // Verification asks W&B, asks for rights, and tries a pod of each queue.
     let checked = bench.run(&["verify", "-o", "json", "--only", "launch"]).expect(0);
     let checks = json(&checked)["checks"].as_array().unwrap().clone();

@@ -176,6 +176,7 @@ async fn planned(folder: &Path) -> (Plan, bool) {
         conflicts: world.conflicts,
         holding: world.holding,
         unpinned: world.unpinned,
+        running: BTreeMap::new(),
     };
     let plan = if world.destroy { rig.destroy(&wanted, &options).await } else { rig.plan(&wanted, &options).await };
     (plan, world.verbose)

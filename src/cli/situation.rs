@@ -22,7 +22,12 @@ use crate::{
     blueprint::{CachedFiles, Ground, Loaded, Problems, Source, load_on},
     cluster::{Cluster, Discovery, connect},
     desired::{Desired, DesiredQueue, WandbService},
-    live::{ClusterState, EarlyLists, Memory, Observer, QueueFound, QueueState, Reach, SecretValues, Sight, World},
+    helm::{ReleaseChange, release_change},
+    launch::{JobRow, JobState},
+    live::{
+        ClusterState, EarlyLists, Memory, Observer, QueueFound, QueueState, Reach, ReleaseState, SecretValues, Sight,
+        World,
+    },
     wandb::{self, Route, Wandb},
 };
 
@@ -214,6 +219,8 @@ pub struct Situation {
     pub hint: Option<String>,
     /// Data that goes with a release when it is uninstalled, by release.
     pub holding: BTreeMap<String, Vec<String>>,
+    /// Jobs that agents of Launch follow, by release, of those agents that are not as they shall be.
+    pub running: BTreeMap<String, Vec<String>>,
     /// Whether the provider is played.
     pub rehearsed: bool,
 }
@@ -342,8 +349,22 @@ pub async fn look(
         false => launch_queues(desired, (&values, environment), purpose).await?,
     };
     let holding = holding(&sight, charts.as_ref(), connection.as_ref()).await;
+    let running = running(desired, &sight, connection.as_ref()).await;
     let rehearsed = environment.rehearsal.is_some();
-    Ok(Situation { provider, operations, connection, charts, values, sight, before, memory, hint, holding, rehearsed })
+    Ok(Situation {
+        provider,
+        operations,
+        connection,
+        charts,
+        values,
+        sight,
+        before,
+        memory,
+        hint,
+        holding,
+        running,
+        rehearsed,
+    })
 }
 
 /// A way to W&B, where the blueprint has Launch and its key can be read.
@@ -531,6 +552,46 @@ async fn holding(
         }
     }
     holding
+}
+
+/// Jobs of the queues of each agent that an apply would start anew. Nothing is asked for agents that stay as they are; what
+/// cannot be listed is not said.
+async fn running(desired: &Desired, sight: &Sight, connection: Option<&Connection>) -> BTreeMap<String, Vec<String>> {
+    let mut running = BTreeMap::new();
+    let (Some(launch), Some(connection)) = (&desired.launch, connection) else { return running };
+    let begins_anew = |id: &crate::id::ReleaseId| match (
+        sight.live.releases.get(id),
+        desired.releases.iter().find(|release| release.id == *id),
+    ) {
+        (Some(ReleaseState::Seen { record: Some(record), inputs: Some(inputs), drifted, .. }), Some(release)) => {
+            let change = release_change(release, inputs, &desired.name, Some(record));
+            !drifted.is_empty() || !matches!(change, ReleaseChange::None)
+        }
+        _ => false,
+    };
+    let agents: Vec<_> = launch.agents.iter().filter(|agent| begins_anew(&agent.release)).collect();
+    if agents.is_empty() {
+        return running;
+    }
+    let sources = crate::launch::read(
+        launch,
+        Some((&connection.cluster, connection.access.simulated_nodes)),
+        None,
+        crate::launch::Nodes::WhenWaitedFor,
+    )
+    .await;
+    if sources.unseen.iter().any(|unseen| !unseen.starts_with("W&B")) {
+        return running;
+    }
+    let board = crate::launch::board(launch, &sources, jiff::Timestamp::now());
+    for agent in agents {
+        let is_its = |job: &&JobRow| {
+            agent.queues.contains(&job.queue) && matches!(job.state, JobState::Pending | JobState::Running)
+        };
+        let names = board.jobs.iter().filter(is_its).map(|job| format!("{}/{}", job.namespace, job.name)).collect();
+        running.insert(crate::plan::Target::Release(agent.release.clone()).to_string(), names);
+    }
+    running
 }
 
 fn missing_secrets(errors: Vec<(String, crate::live::SecretError)>) -> Failure {

@@ -32,6 +32,8 @@ pub struct PlanOptions {
     pub conflicts: Option<ConflictChoice>,
     /// Data that goes with a release when it is uninstalled, by release, both as they are printed.
     pub holding: BTreeMap<String, Vec<String>>,
+    /// Jobs that an agent of Launch would forget if it began anew, by its release as it is printed.
+    pub running: BTreeMap<String, Vec<String>>,
     /// Digests of charts that nobody pinned, by release as it is printed.
     pub unpinned: BTreeMap<String, String>,
 }

@@ -35,6 +35,7 @@ pub fn unfit(command: &str, output: Output) -> Failure {
 pub(super) fn options(decisions: &DecisionArgs, situation: &Situation) -> PlanOptions {
     PlanOptions {
         holding: situation.holding.clone(),
+        running: situation.running.clone(),
         unpinned: situation.charts.as_ref().map(|charts| charts.unpinned.clone()).unwrap_or_default(),
         adopt: decisions.adopt.iter().cloned().collect(),
         delete: decisions.delete.iter().cloned().collect(),

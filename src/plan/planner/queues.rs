@@ -205,7 +205,12 @@ impl Draft<'_> {
             step.needs.extend(queues.iter().map(step_id));
             if step.action == Action::Update {
                 let forgets = "the Jobs that run go on, and it forgets them: W&B hears of their end no more";
-                step.disruption = Disruption::Stops(format!("agent {}: {forgets}", agent.name));
+                let now = match self.options.running.get(&target.to_string()) {
+                    Some(jobs) if jobs.is_empty() => " (none runs now)".to_owned(),
+                    Some(jobs) => format!(" ({} now: {})", jobs.len(), few(jobs)),
+                    None => String::new(),
+                };
+                step.disruption = Disruption::Stops(format!("agent {}: {forgets}{now}", agent.name));
             }
             if step.action == Action::Create
                 && let Some((reason, hint)) = unfit
@@ -215,4 +220,11 @@ impl Draft<'_> {
             }
         }
     }
+}
+
+/// The first of some names; a hundred Jobs are no reading.
+fn few(names: &[String]) -> String {
+    const MOST: usize = 5;
+    let shown = names.iter().take(MOST).cloned().collect::<Vec<_>>().join(", ");
+    if names.len() > MOST { format!("{shown}, …") } else { shown }
 }
