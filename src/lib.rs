@@ -38,5 +38,6 @@ mod markup;
 mod parallel;
 pub mod plan;
 pub mod quantity;
+pub mod sweep;
 pub mod verify;
 pub mod wandb;

@@ -47,6 +47,12 @@ impl Quantity {
         self.0.div_euclid(MILLI) + i128::from(self.0.rem_euclid(MILLI) != 0)
     }
 
+    /// So many times the amount.
+    #[must_use]
+    pub fn times(self, count: u64) -> Self {
+        Self(self.0.saturating_mul(i128::from(count)))
+    }
+
     /// The amount divided by `parts`, rounded up.
     #[must_use]
     pub fn divided_up(self, parts: i128) -> Self {

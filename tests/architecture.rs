@@ -74,6 +74,22 @@ const RULES: &[Rule] = &[
         because: "what the user wrote is read from files alone",
     },
     Rule {
+        places: &["src/sweep"],
+        except: &[],
+        words: &[
+            "tokio",
+            "kube::",
+            "std::fs",
+            "std::env",
+            "std::process",
+            "async fn",
+            "crate::execute",
+            "crate::cli",
+            "crate::verify",
+        ],
+        because: "what a sweep is and how it stands is reckoned from what was read",
+    },
+    Rule {
         places: &["src/field"],
         except: &[],
         words: &["tokio", "kube::", "std::fs", "std::env", "crate::"],

@@ -42,6 +42,9 @@ pub struct Config {
     /// An item that an agent took and did not acknowledge goes back to its queue after this time ("pushed back onto the queue in
     /// 1 min": comment in wandb 0.31.0, `wandb/sdk/launch/agent/agent.py`).
     pub lease: Duration,
+    /// A run of a sweep of which nothing was heard for this long has lost its program ("on the order of about five minutes":
+    /// docs.wandb.ai, "Signal handling and sweep runs").
+    pub silence: Duration,
 }
 
 impl Default for Config {
@@ -52,6 +55,7 @@ impl Default for Config {
             username: "fake-user".into(),
             entities: vec![Entity::team("fake-team"), Entity::foreign("other-team")],
             lease: Duration::from_secs(60),
+            silence: Duration::from_secs(300),
         }
     }
 }

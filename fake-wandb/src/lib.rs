@@ -5,6 +5,7 @@
 //!   and wbk-infra need; a field, argument or operation that is not in it is refused;
 //! - [`resolve`] and [`mutation`] answer its fields from the [`world`]: entities, projects, queues ([`queue`]), agents, runs;
 //! - [`template`]: a queue's configuration with the values of an item;
+//! - [`sweep`]: sweeps and their agents; [`search`]: what a sweep tries next;
 //! - [`oplog`]: every request that came, without secrets; [`fault`]: what goes wrong on request.
 //!
 //! Not here: history, charts, artifacts, users' rights beyond "this entity is not yours". It is no model of W&B's speed or limits.
@@ -16,7 +17,9 @@ pub mod mutation;
 pub mod oplog;
 pub mod queue;
 pub mod resolve;
+mod search;
 pub mod server;
+pub mod sweep;
 pub mod template;
 pub mod world;
 

@@ -5,6 +5,7 @@ use serde_json::{Map, Value, json};
 
 use crate::queue::{self, Item, ItemState, Note, Prioritization, Queue, ResourceConfig};
 use crate::resolve::{Part, What, leaf};
+use crate::sweep;
 use crate::world::{Agent, Refusal, RunKey, World, id};
 
 /// The fields of an input object. Its shape was checked against the schema.
@@ -67,6 +68,9 @@ pub(crate) fn perform(
         "createRunFiles" => ("CreateRunFilesPayload", create_files(world, input, base)),
         "markRunFilesUploaded" => ("MarkRunFilesUploadedPayload", mark_uploaded(world, input)),
         "stopRun" => ("StopRunPayload", stop_run(world, input)),
+        "upsertSweep" => ("UpsertSweepPayload", upsert_sweep(world, input)),
+        "createAgent" => ("CreateAgentPayload", create_sweep_agent(world, input)),
+        "agentHeartbeat" => ("AgentHeartbeatPayload", sweep_heartbeat(world, input)),
         other => {
             return Err(Refusal::new(format!("{other} is in the schema and nobody answers it: a bug of this server")));
         }
@@ -207,6 +211,17 @@ fn enqueue(world: &mut World, queue: &Queue, input: Input<'_>) -> Result<Item, R
     Ok(item)
 }
 
+/// Pushes what the server itself makes.
+pub(crate) fn push_to(
+    world: &mut World,
+    (entity, project, name): (&str, &str, &str),
+    input: Input<'_>,
+) -> Result<(), Refusal> {
+    let queue = world.queue(entity, project, name).cloned();
+    let queue = queue.ok_or_else(|| Refusal::new(format!("run queue {entity}/{project}/{name} is not there")))?;
+    enqueue(world, &queue, input).map(drop)
+}
+
 fn push(world: &mut World, input: Input<'_>) -> Answer {
     let queue = own_queue(world, input.required("queueID")?)?;
     let item = enqueue(world, &queue, input)?;
@@ -345,7 +360,7 @@ fn upsert_run(world: &mut World, input: Input<'_>) -> Answer {
     }
     if let Some(state) = own("state") {
         run.state = state;
-    } else if run.state == "pending" {
+    } else if ["pending", "preempted", "crashed"].contains(&run.state.as_str()) {
         run.state = "running".into();
     }
     run.job_type = own("jobType").or(run.job_type.take());
@@ -408,4 +423,19 @@ fn stop_run(world: &mut World, input: Input<'_>) -> Answer {
     let run = key.and_then(|key| world.runs.get_mut(&key));
     run.ok_or_else(|| Refusal::new(format!("run {id} is not there")))?.stopped = true;
     success()
+}
+
+fn upsert_sweep(world: &mut World, input: Input<'_>) -> Answer {
+    let (id, warnings) = sweep::upsert(world, input)?;
+    Ok(vec![("sweep", Part::Object(What::Sweep(id))), ("configValidationWarnings", leaf(warnings))])
+}
+
+fn create_sweep_agent(world: &mut World, input: Input<'_>) -> Answer {
+    Ok(vec![("agent", Part::Object(What::SweepAgent(sweep::register(world, input)?)))])
+}
+
+fn sweep_heartbeat(world: &mut World, input: Input<'_>) -> Answer {
+    let commands = sweep::heartbeat(world, input)?;
+    let agent = input.text("id").unwrap_or_default().to_owned();
+    Ok(vec![("agent", Part::Object(What::SweepAgent(agent))), ("commands", leaf(commands))])
 }

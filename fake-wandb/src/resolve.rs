@@ -7,7 +7,9 @@ use serde_json::{Map, Value, json};
 
 use crate::mutation;
 use crate::queue::{Item, Queue, ResourceConfig};
+use crate::search::Method;
 use crate::server::Shared;
+use crate::sweep::{Sweep, SweepAgent};
 use crate::world::{Agent, Refusal, Run, RunKey, World, id};
 
 /// As many as the SDK asks for (`runQueueItems(first: 100)`), and runs of a page.
@@ -22,6 +24,8 @@ pub(crate) enum What {
     Project(String, String),
     Queue(String),
     Run(RunKey),
+    Sweep(String),
+    SweepAgent(String),
     /// All its fields are at hand; one that is not named is null.
     Plain(&'static str, Vec<(&'static str, Part)>),
 }
@@ -55,6 +59,8 @@ impl ObjectValue for Object<'_> {
             What::Project(..) => "Project",
             What::Queue(_) => "RunQueue",
             What::Run(_) => "Run",
+            What::Sweep(_) => "Sweep",
+            What::SweepAgent(_) => "Agent",
             What::Plain(name, _) => name,
         }
     }
@@ -99,6 +105,14 @@ fn read(world: &World, what: &What, field: &str, arguments: &Map<String, Value>)
         What::Run(key) => match world.runs.get(key) {
             Some(run) => Ok(run_field(key, run, field)),
             None => Err(Refusal::new(format!("run {} is gone", key.name))),
+        },
+        What::Sweep(id) => match world.sweeps.get(id) {
+            Some(sweep) => Ok(sweep_field(world, sweep, field, arguments)),
+            None => Err(Refusal::new(format!("sweep {id} is gone"))),
+        },
+        What::SweepAgent(id) => match world.sweep_agents.get(id) {
+            Some(agent) => Ok(sweep_agent_field(agent, field)),
+            None => Err(Refusal::new(format!("agent {id} is gone"))),
         },
         What::Plain(_, fields) => {
             let found = fields.iter().find(|(name, _)| *name == field);
@@ -149,6 +163,76 @@ fn connection(name: &'static str, edge: &'static str, nodes: impl Iterator<Item 
         .map(|(at, node)| What::Plain(edge, vec![("node", Part::Object(node)), ("cursor", leaf(at.to_string()))]));
     let page = What::Plain("PageInfo", vec![("hasNextPage", leaf(false)), ("endCursor", Part::Null)]);
     Part::Object(What::Plain(name, vec![("edges", Part::List(edges.collect())), ("pageInfo", Part::Object(page))]))
+}
+
+/// A page of a connection. A cursor is the place of its node, plus one.
+fn paged((name, edge): (&'static str, &'static str), nodes: Vec<What>, arguments: &Map<String, Value>) -> Part {
+    let after = arguments.get("after").and_then(Value::as_str).and_then(|cursor| cursor.parse::<usize>().ok());
+    let (after, total) = (after.unwrap_or(0), nodes.len());
+    let edges: Vec<What> = nodes
+        .into_iter()
+        .enumerate()
+        .skip(after)
+        .take(page(arguments))
+        .map(|(at, node)| What::Plain(edge, vec![("node", Part::Object(node)), ("cursor", leaf((at + 1).to_string()))]))
+        .collect();
+    let end = after + edges.len();
+    let cursor = if edges.is_empty() { Part::Null } else { leaf(end.to_string()) };
+    let more = What::Plain("PageInfo", vec![("hasNextPage", leaf(end < total)), ("endCursor", cursor)]);
+    Part::Object(What::Plain(name, vec![("edges", Part::List(edges)), ("pageInfo", Part::Object(more))]))
+}
+
+/// The sweeps of a project, the newest first.
+fn sweeps<'w>(world: &'w World, (owner, name): (&str, &str)) -> Vec<&'w Sweep> {
+    let mut found: Vec<&Sweep> =
+        world.sweeps.values().filter(|sweep| sweep.entity == owner && sweep.project == name).collect();
+    found.sort_by(|one, other| (other.created, &other.name).cmp(&(one.created, &one.name)));
+    found
+}
+
+fn sweep_field(world: &World, sweep: &Sweep, field: &str, arguments: &Map<String, Value>) -> Part {
+    let agents = || world.sweep_agents.values().filter(|agent| agent.sweep == sweep.id);
+    match field {
+        "id" => leaf(sweep.id.clone()),
+        "name" => leaf(sweep.name.clone()),
+        "displayName" => leaf(sweep.display_name.clone()),
+        "method" => leaf(match sweep.search.method {
+            Method::Grid => "grid",
+            Method::Random => "random",
+        }),
+        "state" => leaf(sweep.state.clone()),
+        "description" => leaf(sweep.description.clone()),
+        "config" => leaf(sweep.config.clone()),
+        "createdAt" => leaf(time(sweep.created)),
+        "updatedAt" => leaf(time(sweep.updated)),
+        "heartbeatAt" => agents().map(|agent| agent.heartbeat).max().map_or(Part::Null, |at| leaf(time(at))),
+        "earlyStopJobRunning" => leaf(false),
+        "controller" => leaf(sweep.controller.clone()),
+        "scheduler" => leaf(sweep.scheduler.clone()),
+        "runCount" => leaf(sweep.runs.len()),
+        "runCountExpected" => leaf(sweep.search.expected()),
+        "project" => Part::Object(What::Project(sweep.entity.clone(), sweep.project.clone())),
+        "runs" => {
+            let runs = sweep.runs.iter().map(|name| sweep.run(name)).filter(|key| world.runs.contains_key(key));
+            paged(("RunConnection", "RunEdge"), runs.map(What::Run).collect(), arguments)
+        }
+        "agents" => {
+            connection("AgentConnection", "AgentEdge", agents().map(|agent| What::SweepAgent(agent.id.clone())))
+        }
+        _ => Part::Null,
+    }
+}
+
+fn sweep_agent_field(agent: &SweepAgent, field: &str) -> Part {
+    match field {
+        "id" | "name" => leaf(agent.id.clone()),
+        "host" => leaf(agent.host.clone()),
+        "state" => leaf(if agent.told_to_exit { "FINISHED" } else { "RUNNING" }),
+        "totalRuns" => leaf(agent.total),
+        "createdAt" => leaf(time(agent.created)),
+        "heartbeatAt" => leaf(time(agent.heartbeat)),
+        _ => Part::Null,
+    }
 }
 
 fn viewer(world: &World) -> What {
@@ -249,8 +333,17 @@ fn project(
         "run" | "bucket" => text("name").map_or(Part::Null, run),
         "runs" => {
             let keys = runs(world, (owner, name), text("filters"))?;
-            connection("RunConnection", "RunEdge", keys.into_iter().take(page(arguments)).map(What::Run))
+            paged(("RunConnection", "RunEdge"), keys.into_iter().map(What::Run).collect(), arguments)
         }
+        "sweep" => {
+            let found = text("sweepName").and_then(|wanted| world.sweep(owner, name, wanted));
+            found.map_or(Part::Null, |sweep| Part::Object(What::Sweep(sweep.id.clone())))
+        }
+        "sweeps" => {
+            let found = sweeps(world, (owner, name)).into_iter().map(|sweep| What::Sweep(sweep.id.clone()));
+            paged(("SweepConnection", "SweepEdge"), found.collect(), arguments)
+        }
+        "totalSweeps" => leaf(sweeps(world, (owner, name)).len()),
         "runCount" => leaf(runs(world, (owner, name), text("filters"))?.len()),
         _ => Part::Null,
     })
@@ -261,20 +354,28 @@ fn page(arguments: &Map<String, Value>) -> usize {
     first.and_then(|first| usize::try_from(first).ok()).unwrap_or(PAGE)
 }
 
-/// The runs of a project that a filter names. Of MongoDB's language only equality is known: of the fields `state`, `jobType`, `name`,
-/// `displayName`, `group`, `host`.
+/// The runs of a project that a filter names. Of MongoDB's language only `$and` and equality are known: of the fields `state`,
+/// `jobType`, `name`, `displayName`, `group`, `host`, `sweep`.
 fn runs(world: &World, (owner, name): (&str, &str), filters: Option<&str>) -> Result<Vec<RunKey>, Refusal> {
     let filters = filters.map(|text| crate::queue::parse_object("the filter", text)).transpose()?.unwrap_or_default();
-    let known = ["state", "jobType", "name", "displayName", "group", "host"];
+    let mut filters: Vec<(String, Value)> = filters.into_iter().collect();
+    if let Some(at) = filters.iter().position(|(field, _)| field == "$and") {
+        let (_, all) = filters.remove(at);
+        let more = all.as_array().into_iter().flatten().filter_map(Value::as_object).flatten();
+        filters.extend(more.map(|(field, wanted)| (field.clone(), wanted.clone())));
+    }
+    let known = ["state", "jobType", "name", "displayName", "group", "host", "sweep"];
     if let Some((field, value)) =
         filters.iter().find(|(field, value)| !known.contains(&field.as_str()) || !value.is_string())
     {
         return Err(Refusal::new(format!("the filter {field}: {value} is more than this server understands")));
     }
     let fits = |key: &RunKey, run: &Run| {
-        filters.iter().all(|(field, wanted)| match run_field(key, run, field) {
-            Part::Leaf(value) => value == *wanted,
-            Part::Null | Part::Object(_) | Part::List(_) => false,
+        filters.iter().all(|(field, wanted)| {
+            match run_field(key, run, if field == "sweep" { "sweepName" } else { field }) {
+                Part::Leaf(value) => value == *wanted,
+                Part::Null | Part::Object(_) | Part::List(_) => false,
+            }
         })
     };
     let of_project = world.runs.iter().filter(|(key, _)| key.entity == owner && key.project == name);

@@ -11,6 +11,7 @@ use serde_json::Value;
 
 use crate::config::{Config, Entity};
 use crate::queue::{Item, ItemState, Queue, ResourceConfig};
+use crate::sweep::{Sweep, SweepAgent};
 
 /// Something that was asked cannot be done.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -93,7 +94,7 @@ impl RunKey {
 pub struct Run {
     /// What people call it.
     pub display_name: String,
-    /// `running`, `finished`, `failed`, `pending`.
+    /// `running`, `finished`, `failed`, `pending`; of sweeps also `preempting`, `preempted`, `crashed`, `killed`.
     pub state: String,
     /// Its kind: agents' own runs are `sweep-controller`s.
     pub job_type: Option<String>,
@@ -119,6 +120,8 @@ pub struct Run {
     pub exit_code: Option<i64>,
     /// Somebody asked it to stop.
     pub stopped: bool,
+    /// Its program said that it is about to be interrupted.
+    pub preempting: bool,
     /// When it was made.
     pub created: Timestamp,
     /// When it was last heard of.
@@ -148,6 +151,10 @@ pub struct World {
     pub items: BTreeMap<String, Item>,
     /// Launch agents, by id.
     pub agents: BTreeMap<String, Agent>,
+    /// Sweeps, by id.
+    pub sweeps: BTreeMap<String, Sweep>,
+    /// Agents of sweeps, by id.
+    pub sweep_agents: BTreeMap<String, SweepAgent>,
     /// Runs.
     #[serde(skip)]
     pub runs: BTreeMap<RunKey, Run>,
@@ -171,6 +178,8 @@ impl World {
             queues: BTreeMap::new(),
             items: BTreeMap::new(),
             agents: BTreeMap::new(),
+            sweeps: BTreeMap::new(),
+            sweep_agents: BTreeMap::new(),
             runs: BTreeMap::new(),
             uploads: BTreeMap::new(),
         }
@@ -284,6 +293,7 @@ impl World {
                 tags: Vec::new(),
                 exit_code: None,
                 stopped: false,
+                preempting: false,
                 created: Timestamp::now(),
                 heartbeat: Timestamp::now(),
                 lines: BTreeMap::new(),
@@ -308,11 +318,25 @@ impl World {
             }
             run.lines.insert(file.clone(), offset + content);
         }
+        if sent.get("preempting").and_then(Value::as_bool) == Some(true) {
+            run.preempting = true;
+            run.state = "preempting".into();
+        }
+        let mut comes_back = false;
         if sent.get("complete").and_then(Value::as_bool) == Some(true) {
             let code = sent.get("exitcode").and_then(Value::as_i64).unwrap_or_default(); // Without one it is well.
             run.exit_code = Some(code);
-            run.state = if code == 0 { "finished".into() } else { "failed".into() };
+            comes_back = code != 0 && run.preempting && !run.stopped;
+            run.state = match code {
+                0 => "finished".into(),
+                _ if comes_back => "preempted".into(),
+                _ => "failed".into(),
+            };
         }
-        Ok(run.stopped)
+        let stopped = run.stopped;
+        if comes_back {
+            self.give_again(key);
+        }
+        Ok(stopped)
     }
 }

@@ -1,42 +1,10 @@
 //! The server over HTTP: the documents of wandb's own clients are understood, and nothing else is.
 
+mod support;
+
 use serde_json::{Value, json};
+use support::{ask, ask_as, data, server};
 use wbk_fake_wandb::{Config, FakeWandb, Fault, Trouble};
-
-/// One answer: status and body.
-struct Answer {
-    status: u16,
-    body: Value,
-}
-
-fn server() -> FakeWandb {
-    FakeWandb::start(Config::default()).expect("a free port")
-}
-
-fn ask_as(server: &FakeWandb, user: &str, query: &str, variables: &Value) -> Answer {
-    use base64::Engine as _;
-    let basic = base64::engine::general_purpose::STANDARD.encode(user);
-    let agent: ureq::Agent = ureq::Agent::config_builder().http_status_as_error(false).build().into();
-    let mut response = agent
-        .post(format!("{}/graphql", server.url()))
-        .header("Authorization", format!("Basic {basic}"))
-        .send(json!({"query": query, "variables": variables}).to_string())
-        .expect("an answer");
-    let status = response.status().as_u16();
-    let text = response.body_mut().read_to_string().expect("text");
-    Answer { status, body: serde_json::from_str(&text).expect("JSON") }
-}
-
-fn ask(server: &FakeWandb, query: &str, variables: &Value) -> Answer {
-    ask_as(server, &format!("api:{}", server.key()), query, variables)
-}
-
-/// The data of an answer without errors.
-fn data(server: &FakeWandb, query: &str, variables: &Value) -> Value {
-    let answer = ask(server, query, variables);
-    assert_eq!((answer.status, answer.body.get("errors")), (200, None), "{query}: {}", answer.body);
-    answer.body["data"].clone()
-}
 
 const PROJECT: &str =
     "mutation CreateProject($input: UpsertModelInput!) { upsertModel(input: $input) { project { id name } inserted } }";

@@ -26,7 +26,7 @@ pub use load::{Ground, Loaded, Source, load, load_on};
 pub use problem::{Position, Problem, Problems, Severity};
 pub use quantity::{Bytes, Cpu, Quantity, Seconds};
 pub use schema::{Blueprint, Fleet, fleet_json_schema, json_schema};
-pub use yaml::{Content, Entry, Node, read_manifests, read_values, to_yaml};
+pub use yaml::{Content, Entry, Node, read_manifests, read_mapping, read_values, to_yaml};
 
 pub(crate) use files::{expand, is_glob};
 pub(crate) use format::{gpu_vendor, is_dns_label, is_dns_subdomain, is_exact_version, is_sha256};

@@ -2,6 +2,7 @@
 
 mod explain;
 mod launch;
+mod sweep;
 
 use std::path::PathBuf;
 
@@ -9,6 +10,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub use explain::ExplainArgs;
 pub use launch::{LaunchCommand, PushArgs};
+pub use sweep::{OneSweep, RunSweepArgs, SweepAt, SweepCommand};
 
 /// One YAML blueprint becomes a working GPU platform for W&B Launch on Kubernetes, and stays it.
 #[derive(Debug, Parser)]
@@ -407,6 +409,17 @@ say \"at least\". Exit code 6 where nodes or pods could not be listed.")]
         /// Blueprint and overlays in order.
         #[arg(short = 'f', long = "file", value_name = "FILE")]
         files: Vec<PathBuf>,
+    },
+    /// Sweeps: one search in W&B, made once, and its agents as a Job on a queue's pool.
+    #[command(after_help = "\
+Examples:
+  wbk-infra sweep run l4 -f site.yaml --config sweep.yaml --image me/train:1 --agents 4    the same again goes on
+  wbk-infra sweep status -f site.yaml                                                      runs, best, agents, what waits
+  wbk-infra sweep stop lr-search -f site.yaml                                              what runs may end")]
+    Sweep {
+        /// What of them.
+        #[command(subcommand)]
+        command: SweepCommand,
     },
     /// One screen: cluster, pools, objects, releases, what waits.
     Status {

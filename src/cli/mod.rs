@@ -90,6 +90,7 @@ async fn run(cli: Cli, environment: &Environment) -> Result<Exit, Failure> {
         Command::Fleet { command } => context.fleet(&command).await,
         Command::Launch { command } => context.launch(command).await,
         Command::Cost { blueprint, files } => context.cost(&args::BlueprintArgs { blueprint, files }).await,
+        Command::Sweep { command } => context.sweep(command).await,
         Command::Status { blueprint } => context.status(&blueprint).await,
         Command::Lint { blueprint } => command::lint(&blueprint, &global),
         Command::Render { blueprint } => command::render(&blueprint, &context),

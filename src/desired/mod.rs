@@ -49,7 +49,8 @@ pub use pools::POOL_LABEL;
 pub(crate) use charts::is_chart_path;
 pub(crate) use gpu::{driver_problem, mig, pool_gpus};
 pub(crate) use launch::{
-    OLDEST_CHART, file_key, forces_security_context, namespace_of, offers, pool_of, takes_a_secret, version,
+    OLDEST_CHART, breaks_launch_sweeps, file_key, forces_security_context, namespace_of, offers, pool_of,
+    takes_a_secret, version,
 };
 pub(crate) use pools::{cluster_spec, default_shape_reason, derived_labels, derived_taints, gpu_resources, pool_spec};
 pub(crate) use resolve::lint;

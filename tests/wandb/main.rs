@@ -9,10 +9,12 @@ mod agent;
 mod api;
 mod audit;
 mod forms;
+mod launch_sweep;
 mod place;
 mod product;
 mod rights;
 mod sdk;
+mod sweep;
 
 #[expect(dead_code, reason = "its played kubelets are for other tests")]
 #[path = "../support/live_server.rs"]
@@ -214,6 +216,26 @@ fn what_a_blueprint_makes_serves_real_agents() {
     std::thread::scope(|scope| {
         for sdk in &sdks {
             scope.spawn(|| product::hold(sdk));
+        }
+    });
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "installs two SDKs and takes minutes: scripts/wandb-tests.sh"]
+async fn launch_sweeps_end_with_each_sdk_as_lint_says() {
+    let sdks: Vec<Sdk> = [sdk::NEWEST, sdk::OLDEST].into_iter().map(Sdk::provide).collect();
+    let plane = tokio::task::spawn_blocking(Plane::audited).await.expect("a control plane");
+    place::make_node(&plane).await;
+    join_all(sdks.iter().map(|sdk| launch_sweep::hold(&plane, sdk))).await;
+}
+
+#[test]
+#[ignore = "installs two SDKs and takes minutes: scripts/wandb-tests.sh"]
+fn a_sweep_goes_on_after_its_agents_were_killed_and_tries_every_set_once() {
+    let sdks: Vec<Sdk> = [sdk::NEWEST, sdk::OLDEST].into_iter().map(Sdk::provide).collect();
+    std::thread::scope(|scope| {
+        for sdk in &sdks {
+            scope.spawn(|| sweep::hold(sdk));
         }
     });
 }

@@ -9,7 +9,9 @@ use wbk_provider_api::ProviderKind;
 use super::Report;
 use crate::blueprint::path::steps;
 use crate::blueprint::schema::{Builder, Gang, Launch, PodSecurity, PodSecurityLevel, Queue, Variable, VariableKind};
-use crate::desired::{NEWEST_SDK, OLDEST_SDK, forces_security_context, namespace_of, offers, pool_of, version};
+use crate::desired::{
+    NEWEST_SDK, OLDEST_SDK, breaks_launch_sweeps, forces_security_context, namespace_of, offers, pool_of, version,
+};
 
 pub(super) fn rules(report: &mut Report<'_>) {
     let Some(launch) = &report.loaded.blueprint.launch else { return };
@@ -54,6 +56,17 @@ fn agents(report: &mut Report<'_>, launch: &Launch) {
                     &if known.is_empty() { "add it under `launch.queues`".to_owned() } else { format!("there is {}", names()) },
                 );
             }
+        }
+        if agent.max_schedulers > 0 && breaks_launch_sweeps(&launch.sdk) {
+            report.error(
+                steps!["launch", "agents", index, "maxSchedulers"],
+                &format!(
+                    "sweeps of `wandb launch-sweep` end as canceled with agents of SDK {}: since 0.28.2 their scheduler looks for a project \
+                     with quotes in its name (wandb/wandb#12220)",
+                    launch.sdk
+                ),
+                "write `sdk: \"0.17.3\"`, with which they ran, or leave it out and use wbk-infra sweep run",
+            );
         }
         let builds = matches!(agent.builder, Builder::Kaniko { .. });
         if agent.environment.is_some() && !builds {

@@ -68,8 +68,8 @@ pub struct Agent {
     #[serde(default = "default_max_jobs")]
     #[schemars(range(min = 1))]
     pub max_jobs: u32,
-    /// Most sweep schedulers at once.
-    #[serde(default = "default_max_schedulers")]
+    /// Most schedulers of `wandb launch-sweep` at once. None where nothing is said: they work with some versions of the SDK only.
+    #[serde(default)]
     pub max_schedulers: u32,
     /// How images are made of jobs that bring code and no image.
     #[serde(default)]
@@ -290,10 +290,6 @@ fn default_sdk() -> String {
 
 fn default_max_jobs() -> u32 {
     10
-}
-
-fn default_max_schedulers() -> u32 {
-    1
 }
 
 fn default_keep() -> Seconds {

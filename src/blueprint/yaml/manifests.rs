@@ -50,6 +50,24 @@ fn flatten(node: &Node, manifests: &mut Vec<(Value, Position)>, problems: &mut V
     }
 }
 
+/// Reads one file of a person's own words, which is a mapping, in the dialect of blueprints: what versions of YAML read differently is
+/// refused.
+///
+/// # Errors
+/// Malformed or ambiguous YAML, no or more than one document, or something that is not a mapping.
+pub fn read_mapping(text: &str, file: &str) -> Result<Node, Problems> {
+    let (documents, mut problems) = read(text, file, Dialect::Strict);
+    if let Some(second) = documents.get(1) {
+        problems.push(Problem::error(&second.at, "the file has one document"));
+    }
+    let nothing = Node { at: Position::start_of(file), content: Content::Null };
+    let node = documents.into_iter().next().unwrap_or(nothing);
+    if !matches!(node.content, Content::Mapping(_)) && problems.is_empty() {
+        problems.push(Problem::error(&node.at, format!("the file is a mapping, not {}", node.describe())));
+    }
+    if problems.is_empty() { Ok(node) } else { Err(Problems::new(problems)) }
+}
+
 /// Reads one Helm values file: a mapping, or nothing.
 ///
 /// # Errors

@@ -11,6 +11,6 @@ mod scalar;
 mod tree;
 
 pub use emit::to_yaml;
-pub use manifests::{read_manifests, read_values};
+pub use manifests::{read_manifests, read_mapping, read_values};
 pub(crate) use read::{Dialect, read};
 pub use tree::{Content, Entry, Node};

@@ -185,7 +185,7 @@ fn why(obstacle: Option<&Obstacle>) -> String {
 }
 
 /// `name=value` words as the queue's variables want them.
-fn values(queue: &DesiredQueue, words: &[String]) -> Result<Value, Failure> {
+pub(super) fn values(queue: &DesiredQueue, words: &[String]) -> Result<Value, Failure> {
     let mut values = Map::new();
     for word in words {
         let Some((name, text)) = word.split_once('=') else {

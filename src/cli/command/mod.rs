@@ -26,6 +26,7 @@ mod saved;
 mod schema;
 mod session;
 mod status;
+mod sweep;
 mod verify;
 
 pub use assets::assets;

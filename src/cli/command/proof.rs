@@ -114,9 +114,7 @@ impl Session<'_> {
             }
             _ => None,
         };
-        let renders = self.render_each(&desired, connection.as_ref()).await;
-        let nodes = live_nodes(&desired, connection.as_ref()).await;
-        let proof = prove(&desired, renders.releases.iter(), &renders.unrendered, nodes.as_deref());
+        let proof = self.proof_of(&desired, connection.as_ref()).await;
         self.draw(html, || gpu::picture_html(&proof))?;
         self.draw(svg, || gpu::picture_svg(&proof))?;
         match self.global.output {
@@ -129,6 +127,13 @@ impl Session<'_> {
             }
         }
         Ok(if proof.holds() { Exit::Done } else { Exit::Failed })
+    }
+
+    /// The proof of a blueprint, with every chart that can be rendered from here.
+    pub(super) async fn proof_of(&self, desired: &Desired, connection: Option<&Connection>) -> Proof {
+        let renders = self.render_each(desired, connection).await;
+        let nodes = live_nodes(desired, connection).await;
+        prove(desired, renders.releases.iter(), &renders.unrendered, nodes.as_deref())
     }
 
     /// Every chart that can be rendered from here; of the others, why not.

@@ -11,6 +11,7 @@ mod plan_markdown;
 mod progress;
 mod rehearsal;
 mod style;
+mod sweep_human;
 
 pub use apply_report::ApplyReport;
 pub use cost::{cost_human, cost_markdown};
@@ -23,3 +24,4 @@ pub use plan_markdown::plan_markdown;
 pub use progress::Progress;
 pub use rehearsal::{Act, RehearsalReport, act_line, rehearsal_human, rehearsal_markdown};
 pub use style::{Mood, paint};
+pub use sweep_human::sweep_human;

@@ -17,7 +17,7 @@ pub use state::{
 
 pub(crate) use parts::file_key;
 pub(crate) use queue::{namespace_of, offers, pool_of};
-pub(crate) use sdk::{forces_security_context, version};
+pub(crate) use sdk::{breaks_launch_sweeps, forces_security_context, version};
 pub(crate) use upstream::{OLDEST as OLDEST_CHART, takes_a_secret};
 
 use std::collections::BTreeSet;

@@ -20,6 +20,13 @@ pub(crate) fn forces_security_context(sdk: &str) -> bool {
     version(sdk).is_some_and(|version| version >= (0, 28, 1))
 }
 
+/// Since 0.28.2 (2026-08-12, wandb/wandb#12220) an agent quotes what `wandb launch-sweep` has quoted already, in the command of the
+/// sweep's scheduler, which then looks for a project with quotes in its name: each such sweep ends as CANCELED. Seen with 0.28.2 and
+/// 0.31.0; it ran to its end with 0.17.3.
+pub(crate) fn breaks_launch_sweeps(sdk: &str) -> bool {
+    version(sdk).is_some_and(|version| version >= (0, 28, 2))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -29,6 +36,7 @@ mod tests {
         assert_eq!(version("0.28.2"), Some((0, 28, 2)));
         assert_eq!((version("0.28"), version("0.28.x"), version("0.28.1.2")), (None, None, None));
         assert!(forces_security_context("0.31.0") && !forces_security_context("0.17.3"));
+        assert!(breaks_launch_sweeps("0.28.2") && !breaks_launch_sweeps("0.28.1"));
         assert!(version(OLDEST_SDK) < version(NEWEST_SDK));
     }
 }

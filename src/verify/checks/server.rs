@@ -285,8 +285,9 @@ mod tests {
         Applied(server(version)).judge(&cx, Some(&json!({"status": status})))
     }
 
-    #[test]
-    fn only_what_the_operator_says_is_done_is_done() {
+    // A context has a connection, which lives in a runtime.
+    #[tokio::test]
+    async fn only_what_the_operator_says_is_done_is_done() {
         let real = Nodes::Real;
         assert!(matches!(judged("v1", real, json!({"phase": "Completed"})), Outcome::Pass { .. }));
         assert!(matches!(judged("v1", Nodes::Simulated, json!({"phase": "Completed"})), Outcome::Pass { .. }));
