@@ -4,10 +4,12 @@ mod args;
 mod command;
 mod environment;
 mod failure;
+mod pin;
 mod releases;
 mod secrets;
 mod show;
 mod situation;
+mod wandb;
 
 use std::process::ExitCode;
 

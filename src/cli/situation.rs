@@ -15,20 +15,18 @@ use super::{
     args::{BlueprintArgs, Global},
     environment::Environment,
     failure::{Exit, Failure},
+    pin::check_pin,
     releases::{Charts, render_all},
     secrets,
+    wandb::{launch_key, launch_queues, rehearsed_queues},
 };
 use crate::{
     blueprint::{CachedFiles, Ground, Loaded, Problems, Source, load_on},
     cluster::{Cluster, Discovery, connect},
-    desired::{Desired, DesiredQueue, WandbService},
+    desired::Desired,
     helm::{ReleaseChange, release_change},
     launch::{JobRow, JobState},
-    live::{
-        ClusterState, EarlyLists, Memory, Observer, QueueFound, QueueState, Reach, ReleaseState, SecretValues, Sight,
-        World,
-    },
-    wandb::{self, Route, Wandb},
+    live::{ClusterState, EarlyLists, Memory, Observer, QueueState, Reach, ReleaseState, SecretValues, Sight, World},
 };
 
 /// Reads and resolves blueprint and overlays.
@@ -367,76 +365,6 @@ pub async fn look(
     })
 }
 
-/// A way to W&B, where the blueprint has Launch and its key can be read.
-pub async fn wandb_of(
-    desired: &Desired,
-    environment: &Environment,
-    reached: Option<(&Cluster, &Discovery)>,
-) -> Option<Wandb> {
-    let launch = desired.launch.as_ref().filter(|_| environment.rehearsal.is_none())?;
-    let values = launch_key(desired, environment, reached).await;
-    Some(Wandb::over(
-        &launch.service,
-        values.get(&launch.service.api_key)?,
-        &route(&launch.service, &values, environment),
-    ))
-}
-
-/// The way to W&B: this process's proxies, and the certificates that the blueprint names, where they could be read.
-fn route(service: &WandbService, values: &SecretValues, environment: &Environment) -> Route {
-    let route = Route::through(environment.proxies());
-    match service.ca.as_ref().and_then(|from| values.get(from)) {
-        // They were held to be certificates when they were read.
-        Some(bundle) => route.clone().trusting(bundle.expose()).unwrap_or(route),
-        None => route,
-    }
-}
-
-/// To destroy and to verify needs no secret but W&B's key, and goes on without it.
-async fn launch_key(
-    desired: &Desired,
-    environment: &Environment,
-    reached: Option<(&Cluster, &Discovery)>,
-) -> SecretValues {
-    let alone = Desired { objects: Vec::new(), ..desired.clone() };
-    secrets::resolve(&alone, environment, reached).await.unwrap_or_default()
-}
-
-/// W&B is not played: its queues are as they shall be, and at the end there are none.
-fn rehearsed_queues(desired: &Desired, purpose: Purpose) -> BTreeMap<String, QueueState> {
-    let queues = desired.launch.iter().flat_map(|launch| &launch.queues).filter(|_| purpose == Purpose::Apply);
-    let as_wanted = |queue: &DesiredQueue| {
-        let content = queue.content.clone().marked();
-        QueueState::Present(Box::new(QueueFound {
-            id: String::new(),
-            resource: "kubernetes".into(),
-            content,
-            items: None,
-        }))
-    };
-    queues.map(|queue| (queue.name.clone(), as_wanted(queue))).collect()
-}
-
-/// What W&B has of the blueprint's queues.
-async fn launch_queues(
-    desired: &Desired,
-    (values, environment): (&SecretValues, &Environment),
-    purpose: Purpose,
-) -> Result<BTreeMap<String, QueueState>, Failure> {
-    let Some(launch) = &desired.launch else { return Ok(BTreeMap::new()) };
-    let Some(key) = values.get(&launch.service.api_key) else {
-        let why = Why(format!("{} gives no API key", launch.service.api_key));
-        let unknown = |queue: &DesiredQueue| (queue.name.clone(), QueueState::Unknown(why.clone()));
-        return Ok(launch.queues.iter().map(unknown).collect());
-    };
-    let goes = |name: &str| purpose == Purpose::Destroy || !launch.queues.iter().any(|queue| queue.name == name);
-    let wandb = Wandb::over(&launch.service, key, &route(&launch.service, values, environment));
-    wandb::look(&wandb, launch, &desired.name, goes).await.map_err(|error| {
-        let hint = "give the key of somebody who may write to `launch.entity`, and check its spelling";
-        Failure::hinted(error, hint)
-    })
-}
-
 /// What a look is given.
 struct Looker<'a> {
     desired: &'a Desired,
@@ -658,62 +586,6 @@ pub fn memory_path(environment: &Environment, blueprint: &str, access: &Access) 
         format!("{} {}", access.context, if access.simulated_nodes { None } else { server }.unwrap_or_default());
     let digest = crate::id::Digest::of_bytes(place.as_bytes());
     environment.state.join("inventory").join(format!("{blueprint}-{}.json", digest.short()))
-}
-
-/// Law 11: the cluster is the one that the blueprint pins, or else the one it was first applied to from this machine.
-fn check_pin(desired: &Desired, environment: &Environment, world: &World) -> Result<(), Failure> {
-    let mismatch = |wanted: &str, where_from: String, hint: String| {
-        let error = anyhow::anyhow!(
-            "the context {} leads to another cluster than {where_from}: its kube-system has uid {}, not {wanted}",
-            world.context,
-            world.uid
-        );
-        Failure::hinted(error, hint)
-    };
-    if let Some(pin) = &desired.wanted.cluster.uid {
-        if *pin != world.uid {
-            let hint =
-                "use the right context, or change cluster.uid in the blueprint if the platform shall move".to_owned();
-            return Err(mismatch(pin, "the blueprint's cluster.uid".into(), hint));
-        }
-        return Ok(());
-    }
-    // A local cluster is made from the blueprint and has its own identity on disk.
-    if desired.wanted.cluster.provider != ProviderKind::Existing {
-        return Ok(());
-    }
-    let path = pin_path(environment, desired, &world.context);
-    match std::fs::read_to_string(&path) {
-        Ok(pin) if pin.trim() != world.uid => {
-            let hint =
-                format!("write cluster.uid into the blueprint to say which one is meant, or remove {}", path.display());
-            Err(mismatch(pin.trim(), "the one it was applied to before".into(), hint))
-        }
-        Ok(_) => Ok(()),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
-        Err(error) => Err(Failure::from(anyhow::Error::new(error).context(format!("read the pin {}", path.display())))),
-    }
-}
-
-fn pin_path(environment: &Environment, desired: &Desired, context: &str) -> PathBuf {
-    let digest = crate::id::Digest::of_bytes(context.as_bytes());
-    environment.state.join("pins").join(format!("{}-{}", desired.name, digest.short()))
-}
-
-/// Remembers which cluster a blueprint was applied to, for the check of [`look`].
-///
-/// # Errors
-/// The state folder cannot be written.
-pub fn pin(desired: &Desired, environment: &Environment, world: &World) -> Result<(), Failure> {
-    if desired.wanted.cluster.provider != ProviderKind::Existing || desired.wanted.cluster.uid.is_some() {
-        return Ok(());
-    }
-    let path = pin_path(environment, desired, &world.context);
-    if let Some(folder) = path.parent() {
-        std::fs::create_dir_all(folder).with_context(|| format!("make the folder {}", folder.display()))?;
-    }
-    std::fs::write(&path, &world.uid).with_context(|| format!("write the pin {}", path.display()))?;
-    Ok(())
 }
 
 /// All files of a blueprint.

@@ -10,8 +10,9 @@ use crate::{
     cli::{
         args::{BlueprintArgs, CheckArgs, DecisionArgs, Output, ProofArgs},
         failure::{Exit, Failure},
+        pin::pin,
         show::{ApplyReport, Mood, paint, plan_human, plan_json},
-        situation::{self, Purpose, files, read_ahead},
+        situation::{Purpose, files, read_ahead},
     },
     desired::Desired,
     live::ClusterState,
@@ -84,7 +85,7 @@ impl Session<'_> {
     ) -> Result<Exit, Failure> {
         let situation = self.look(desired, Purpose::Apply, None).await?;
         if let ClusterState::Reached(world) = &situation.sight.live.cluster {
-            situation::pin(desired, self.environment, world)?;
+            pin(desired, self.environment, world)?;
         }
         let again = plan(desired, &situation.sight.live, &situation.operations, &options(decisions, &situation));
         if !again.is_empty() || again.is_blocked() {

@@ -14,6 +14,7 @@ use crate::{
         args::{Allowed, BlueprintArgs, CheckArgs, Output, ReportFormat},
         failure::{Exit, Failure},
         situation::{self, files, read},
+        wandb::wandb_of,
     },
     cost::UsdPerHour,
     desired::Desired,
@@ -58,7 +59,7 @@ impl Session<'_> {
             clock,
         );
         let reached = Some((&connection.cluster, &connection.discovery));
-        if let Some(wandb) = situation::wandb_of(desired, self.environment, reached).await {
+        if let Some(wandb) = wandb_of(desired, self.environment, reached).await {
             context = context.with_wandb(wandb);
         }
         let (sender, receiver) = watch::channel(false);

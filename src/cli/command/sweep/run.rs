@@ -17,7 +17,8 @@ use crate::{
     cli::{
         args::{Output, RunSweepArgs},
         failure::{Exit, Failure},
-        situation::{Connection, problems_failure, provider, reach, read, wandb_of},
+        situation::{Connection, problems_failure, provider, reach, read},
+        wandb::wandb_of,
     },
     cluster::{Cluster, ErrorKind, Marks},
     desired::{Desired, DesiredLaunch, DesiredQueue, PLATFORM_LABEL},
