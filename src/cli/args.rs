@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub use explain::ExplainArgs;
-pub use fleet::{FleetArgs, FleetCommand, Part};
+pub use fleet::{FleetArgs, FleetCommand};
 pub use launch::{LaunchCommand, PushArgs};
 pub use sweep::{OneSweep, RunSweepArgs, SweepAt, SweepCommand};
 

@@ -26,7 +26,7 @@ use crate::{
     desired::Desired,
     helm::{ReleaseChange, release_change},
     launch::{JobRow, JobState},
-    live::{ClusterState, EarlyLists, Memory, Observer, QueueState, Reach, ReleaseState, SecretValues, Sight, World},
+    live::{ClusterState, EarlyLists, Memory, Observer, Reach, ReleaseState, SecretValues, Sight},
 };
 
 /// Reads and resolves blueprint and overlays.
