@@ -565,27 +565,6 @@ pub enum LocalCommand {
     },
 }
 
-#[cfg(test)]
-mod tests {
-    use clap::CommandFactory;
-
-    #[test]
-    fn every_cluster_is_in_one_part() {
-        let parts: Vec<super::Part> = ["0/3", "1/3", "2/3"].map(|text| text.parse().expect("a part")).into();
-        for place in 0..10 {
-            assert_eq!(parts.iter().filter(|part| part.has(place)).count(), 1, "{place}");
-        }
-        for wrong in ["", "3", "3/3", "a/b", "-1/3", "0/0", "1/2/3"] {
-            assert!(wrong.parse::<super::Part>().is_err(), "{wrong}");
-        }
-    }
-
-    #[test]
-    fn the_command_line_is_consistent() {
-        super::Cli::command().debug_assert();
-    }
-}
-
 /// What of a nightly check.
 #[derive(Debug, Subcommand)]
 pub enum CiCommand {
@@ -604,4 +583,14 @@ pub enum CiCommand {
         #[arg(long)]
         force: bool,
     },
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        super::Cli::command().debug_assert();
+    }
 }

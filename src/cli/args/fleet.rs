@@ -112,3 +112,19 @@ pub enum FleetCommand {
         fleet: FleetArgs,
     },
 }
+
+#[cfg(test)]
+mod tests {
+    use super::Part;
+
+    #[test]
+    fn every_cluster_is_in_one_part() {
+        let parts: Vec<Part> = ["0/3", "1/3", "2/3"].map(|text| text.parse().expect("a part")).into();
+        for place in 0..10 {
+            assert_eq!(parts.iter().filter(|part| part.has(place)).count(), 1, "{place}");
+        }
+        for wrong in ["", "3", "3/3", "a/b", "-1/3", "0/0", "1/2/3"] {
+            assert!(wrong.parse::<Part>().is_err(), "{wrong}");
+        }
+    }
+}
