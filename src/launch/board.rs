@@ -99,13 +99,20 @@ pub fn board(launch: &DesiredLaunch, sources: &Sources, now: Timestamp) -> Board
     Board { agents, queues, jobs, unseen: sources.unseen.clone() }
 }
 
+/// An agent's pod, the newest: after a change of its configuration the old one may still be going. W&B's own chart names it by another
+/// label than ours.
+pub(crate) fn pod_of<'a>(agent: &DesiredAgent, pods: &'a [Value]) -> Option<&'a Value> {
+    let release = &agent.release;
+    let theirs = format!("launch-agent-{}", release.name);
+    let is_its = |pod: &&Value| {
+        text(pod, "/metadata/namespace") == release.namespace
+            && (label(pod, "app.kubernetes.io/instance") == release.name || label(pod, "app") == theirs)
+    };
+    pods.iter().filter(is_its).max_by_key(|pod| text(pod, "/metadata/creationTimestamp").to_owned())
+}
+
 fn agent_row(agent: &DesiredAgent, sources: &Sources, jobs: &[JobRow]) -> AgentRow {
-    let pods = sources.pods.iter().filter(|pod| {
-        text(pod, "/metadata/namespace") == agent.release.namespace
-            && label(pod, "app.kubernetes.io/instance") == agent.release.name
-    });
-    // After a change of its configuration the old one may still be going.
-    let pod = pods.max_by_key(|pod| text(pod, "/metadata/creationTimestamp").to_owned());
+    let pod = pod_of(agent, &sources.pods);
     let space = &agent.release.namespace;
     let logs = || format!("wbk-infra launch logs {}", agent.name);
     let down = match pod {
@@ -302,5 +309,15 @@ mod tests {
         assert_eq!(drawn(&sources).jobs[0].state, JobState::Failed);
         sources.jobs[0].1["status"]["state"]["phase"] = "Completed".into();
         assert_eq!(drawn(&sources).jobs[0].obstacle, None);
+    }
+
+    #[test]
+    fn an_agents_pod_is_found_by_the_labels_of_either_chart() {
+        let agent = &launch().agents[0];
+        let pod =
+            |key: &str, value: &str| json!({"metadata": {"name": "p", "namespace": "wandb", "labels": {key: value}}});
+        assert!(pod_of(agent, &[pod("app.kubernetes.io/instance", "launch-main")]).is_some());
+        assert!(pod_of(agent, &[pod("app", "launch-agent-launch-main")]).is_some());
+        assert!(pod_of(agent, &[pod("app", "another")]).is_none());
     }
 }

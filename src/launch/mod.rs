@@ -12,6 +12,7 @@ mod read;
 mod room;
 mod work;
 
+pub(crate) use board::pod_of;
 pub use board::{AgentRow, Board, QueueRow, Sources, board};
 pub use lifecycle::{Held, Lifecycle, Stage, StageState, of_job, of_queue};
 pub use obstacle::Obstacle;

@@ -304,7 +304,20 @@ fn own_words(report: &mut Report<'_>, launch: &Launch, queue: &Queue, index: usi
         }
     }
     let holds = |at: &str, is_wrong: fn(&Value) -> bool| config.pointer(at).is_some_and(is_wrong);
+    const OTHER_KIND: &str = "a job of another kind is made of other fields, and the agent has no right to make it: it would fail each item, and ask without end";
     let fatal = [
+        (
+            "/apiVersion",
+            holds("/apiVersion", |_| true),
+            OTHER_KIND,
+            "use `pods:` with Volcano for several pods that start together",
+        ),
+        (
+            "/kind",
+            holds("/kind", |_| true),
+            OTHER_KIND,
+            "use `pods:` with Volcano for several pods that start together",
+        ),
         (
             "/metadata/name",
             holds("/metadata/name", |_| true),

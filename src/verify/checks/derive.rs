@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use super::{
     advertiser, api_server, canary, claims, closure, custom_resources, gang, gpus, identity, labels, launch,
-    launch_mounts, limits, metrics, namespaces, nodes, pod_security, preemption, priorities, quota, rbac, releases,
-    sample_job, scale, secrets, server, service_accounts, shapes, smi, workloads,
+    launch_mounts, limits, metrics, namespaces, nodes, pod_security, polling, preemption, priorities, quota, rbac,
+    releases, sample_job, scale, secrets, server, service_accounts, shapes, smi, workloads,
 };
 use crate::desired::Desired;
 use crate::verify::check::Check;
@@ -39,6 +39,7 @@ pub(in crate::verify) fn derive(desired: &Desired) -> Vec<Arc<dyn Check>> {
     server::derive(desired, &mut checks);
     launch::derive(desired, &mut checks);
     launch_mounts::derive(desired, &mut checks);
+    polling::derive(desired, &mut checks);
     canary::derive(desired, &mut checks);
     sample_job::derive(desired, &mut checks);
     gang::derive(desired, &mut checks);

@@ -23,6 +23,7 @@ mod nodes;
 mod objects;
 mod pod_security;
 mod pods;
+mod polling;
 mod preemption;
 mod priorities;
 mod quota;
