@@ -194,7 +194,7 @@ fn why_not_taken(queue: &DesiredQueue, serving: &[&AgentRow]) -> Obstacle {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use serde_json::json;
 
     use super::super::obstacle::tests::queue;
@@ -203,7 +203,7 @@ mod tests {
     use crate::desired::{Origin, QUEUE_LABEL, SecretReference, WandbService};
     use crate::id::ReleaseId;
 
-    fn launch() -> DesiredLaunch {
+    pub fn launch() -> DesiredLaunch {
         let origin = Origin { path: "launch".into(), at: None };
         let service = WandbService {
             base_url: "https://w".into(),

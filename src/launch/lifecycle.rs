@@ -157,11 +157,11 @@ pub fn of_job(launch: &DesiredLaunch, sources: &Sources, board: &Board, named: &
         };
     }
     if let Some(job) = job {
-        let age = minutes(job.age_seconds);
+        let since = age(job.age_seconds);
         let item = item.as_ref().map_or_else(|| "an item".to_owned(), |item| format!("item {}", item.id));
         at(&mut stages, Step::Queued).says = format!("{item} in queue {} of {}", queue.name, launch.service.entity);
         at(&mut stages, Step::Made).says =
-            format!("{} {}/{}, {age} ago", job.controller.noun(), job.namespace, job.name);
+            format!("{} {}/{}, {since} ago", job.controller.noun(), job.namespace, job.name);
         if let Some(node) = &job.node {
             at(&mut stages, Step::Placed).says = format!("pod {} on node {node}", job.pod.as_deref().unwrap_or("?"));
         }
@@ -210,7 +210,7 @@ impl About<'_> {
         if let Some(job) = job {
             let what = match (job.state, &job.node) {
                 (JobState::Running, Some(node)) => {
-                    format!("it runs on node {node}, {} after it was made", minutes(job.age_seconds))
+                    format!("it runs on node {node}, {} after it was made", age(job.age_seconds))
                 }
                 (state, _) => state.word().to_owned(),
             };
@@ -257,7 +257,7 @@ impl About<'_> {
             },
             Step::Runs => "the program runs; wandb.init tells W&B so".to_owned(),
             Step::Ended => match self.queue.job.pointer("/spec/ttlSecondsAfterFinished").and_then(Value::as_i64) {
-                Some(keep) => format!("the agent sees the end; the job stays for {}", minutes(keep)),
+                Some(keep) => format!("the agent sees the end; the job stays for {}", age(keep)),
                 None => "the agent sees the end".to_owned(),
             },
         };
@@ -333,7 +333,8 @@ fn count(number: usize, what: &str) -> String {
     if number == 1 { format!("1 {what}") } else { format!("{number} {what}s") }
 }
 
-fn minutes(seconds: i64) -> String {
+/// How long something takes or took, in a person's words: `90 s`, `12 min`, `3 h`.
+pub(crate) fn age(seconds: i64) -> String {
     match seconds {
         ..120 => format!("{} s", seconds.max(0)),
         120..7200 => format!("{} min", seconds / 60),
@@ -345,31 +346,10 @@ fn minutes(seconds: i64) -> String {
 mod tests {
     use serde_json::json;
 
+    use super::super::board::tests::launch;
     use super::super::board::{Sources, board};
-    use super::super::obstacle::tests::queue;
     use super::*;
-    use crate::desired::{DesiredAgent, Origin, QUEUE_LABEL, SecretReference, WandbService};
-    use crate::id::ReleaseId;
-
-    fn launch() -> DesiredLaunch {
-        let agent = DesiredAgent {
-            name: "main".into(),
-            release: ReleaseId { namespace: "wandb".into(), name: "launch-main".into() },
-            service_account: "launch-main".into(),
-            least_rights: true,
-            queues: vec!["l4".into()],
-            job_namespaces: vec!["jobs".into()],
-            max_jobs: 1,
-            origin: Origin { path: "launch".into(), at: None },
-        };
-        let service = WandbService {
-            base_url: "https://w".into(),
-            entity: "team".into(),
-            api_key: SecretReference::Env("K".into()),
-            ca: None,
-        };
-        DesiredLaunch { service, agents: vec![agent], queues: vec![queue("l4")], notices: Vec::new() }
-    }
+    use crate::desired::QUEUE_LABEL;
 
     fn item(id: &str, state: ItemState, run: Option<&str>) -> Item {
         Item { id: id.into(), state, run: run.map(str::to_owned) }

@@ -14,6 +14,7 @@ mod work;
 
 pub(crate) use board::pod_of;
 pub use board::{AgentRow, Board, QueueRow, Sources, board};
+pub(crate) use lifecycle::age;
 pub use lifecycle::{Held, Lifecycle, Stage, StageState, of_job, of_queue};
 pub use obstacle::Obstacle;
 pub(crate) use obstacle::quota_admits_alone;

@@ -1,7 +1,7 @@
 //! Launch on one screen, for people.
 
 use super::{Mood, paint};
-use crate::launch::{Board, JobState, Obstacle};
+use crate::launch::{Board, JobState, Obstacle, age};
 
 /// Finished and failed Jobs that are shown; the others are counted.
 const ENDED: usize = 10;
@@ -84,13 +84,5 @@ fn gpus(count: u64) -> String {
         0 => "no GPU".into(),
         1 => "1 GPU".into(),
         count => format!("{count} GPUs"),
-    }
-}
-
-fn age(seconds: i64) -> String {
-    match seconds {
-        ..120 => format!("{} s", seconds.max(0)),
-        120..7200 => format!("{} min", seconds / 60),
-        _ => format!("{} h", seconds / 3600),
     }
 }
