@@ -177,6 +177,7 @@ async fn planned(folder: &Path) -> (Plan, bool) {
         holding: world.holding,
         unpinned: world.unpinned,
         running: BTreeMap::new(),
+        findings: Vec::new(),
     };
     let plan = if world.destroy { rig.destroy(&wanted, &options).await } else { rig.plan(&wanted, &options).await };
     (plan, world.verbose)

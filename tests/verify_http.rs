@@ -147,6 +147,29 @@ async fn throttling_is_waited_out() {
     assert_eq!(report.summary().passed, 1, "{report:?}");
 }
 
+/// Several checks make pods in one namespace at once; the API server then answers some with a conflict about the quota.
+#[tokio::test]
+async fn a_lost_race_for_a_quotas_count_is_run_again() {
+    let lost = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&lost);
+    let server = client(move |request| match (request.method().as_str(), request.uri().path()) {
+        ("GET", "/version") => answer(StatusCode::OK, &json!({"major": "1", "minor": "36"})),
+        ("POST", "/api/v1/namespaces/jobs/pods") if count.fetch_add(1, Ordering::SeqCst) < 6 => {
+            let body = json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "code": 409, "reason": "Conflict",
+                "details": {"name": "wbk-infra", "kind": "resourcequotas"},
+                "message": "Operation cannot be fulfilled on resourcequotas \"wbk-infra\": the object has been modified"});
+            answer(StatusCode::CONFLICT, &body)
+        }
+        ("POST", "/api/v1/namespaces/jobs/pods") => {
+            refusal(403, "Forbidden", "pods \"probe\" is forbidden: exceeded quota: wbk-infra, requested: x")
+        }
+        _ => answer(StatusCode::NOT_FOUND, &json!({"kind": "Status", "code": 404, "reason": "NotFound"})),
+    });
+    let report = verify(server).await;
+    assert!(lost.load(Ordering::SeqCst) > 6, "the checks of this platform make pods");
+    assert!(!format!("{report:?}").contains("resourcequotas"), "{report:?}");
+}
+
 /// A server on which a sample Job starts and never ends; tells of each creation and deletion.
 fn endless_job() -> (kube::Client, mpsc::UnboundedReceiver<()>, mpsc::UnboundedReceiver<String>) {
     let (deleted_tx, deleted) = mpsc::unbounded_channel();

@@ -76,11 +76,24 @@ const FORMATS: &[Format] = &[
     },
     Format { name: "variable-name", accepts: is_variable, expected: "the name of an environment variable" },
     Format { name: "cidr", accepts: is_cidr, expected: "a network such as 10.0.0.0/16" },
+    Format { name: "aws-account", accepts: is_aws_account, expected: "twelve digits in quotes, \"111122223333\"" },
+    Format { name: "arn", accepts: is_arn, expected: "an ARN such as arn:aws:iam::111122223333:role/name" },
 ];
 
 /// Finds a format by name.
 pub(super) fn find(name: &str) -> Option<&'static Format> {
     FORMATS.iter().find(|format| format.name == name)
+}
+
+fn is_aws_account(text: &str) -> bool {
+    text.len() == 12 && text.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+/// `arn:PARTITION:SERVICE:REGION:ACCOUNT:RESOURCE` (AWS, "Amazon Resource Names"); region and account may be empty.
+fn is_arn(text: &str) -> bool {
+    let parts: Vec<&str> = text.splitn(6, ':').collect();
+    matches!(&parts[..], ["arn", partition, service, _, _, resource]
+        if !partition.is_empty() && !service.is_empty() && !resource.is_empty())
 }
 
 /// RFC 1123 label, as Kubernetes checks it.
@@ -231,6 +244,8 @@ mod tests {
             ("label-value", &["", "x", "a_B.c"], &["a b", "-a", "é"]),
             ("cidr", &["10.0.0.0/16", "fd00::/8"], &["10.0.0.0", "10.0.0.0/33", "x/1"]),
             ("sha256", &[], &["sha256:abc", ""]),
+            ("aws-account", &["111122223333"], &["", "1111", "11112222333x"]),
+            ("arn", &["arn:aws:iam::111122223333:role/a", "arn:aws:s3:::b"], &["", "role/a", "arn:aws:iam:::"]),
         ];
         for (name, good, bad) in table {
             let format = find(name).unwrap();

@@ -34,21 +34,34 @@ fn clouds(tree: &Node) -> Vec<Problem> {
         problems.push(Problem::error(&at.at, format!("not supported yet: {what}")).hint(hint));
     };
     if let Some(provider) = tree.find(steps!["cluster", "provider"])
-        && let Some(name @ ("eks" | "gke" | "aks")) = provider.as_str()
+        && let Some(name @ ("gke" | "aks")) = provider.as_str()
     {
-        refuse(provider, format!("cluster.provider {name}"), "supported: local, kind, existing");
+        refuse(provider, format!("cluster.provider {name}"), "supported: eks, local, kind, existing");
     }
-    for key in ["eks", "gke", "aks", "region"] {
+    for key in ["gke", "aks"] {
         if let Some(section) = tree.find(steps!["cluster", key]).filter(|node| is_set(node)) {
-            refuse(section, format!("cluster.{key}"), "remove it; supported providers are local, kind and existing");
+            refuse(
+                section,
+                format!("cluster.{key}"),
+                "remove it; supported providers are eks, local, kind and existing",
+            );
         }
     }
     for (index, namespace) in tree.get("namespaces").map(Node::items).unwrap_or_default().iter().enumerate() {
         for (number, identity) in namespace.get("identities").map(Node::items).unwrap_or_default().iter().enumerate() {
-            if let Some(grants) = identity.get("grants").filter(|node| !node.entries().is_empty()) {
-                let steps: [Step<'_>; 5] =
-                    ["namespaces".into(), index.into(), "identities".into(), number.into(), "grants".into()];
-                refuse(grants, tree.show(&steps), "remove it; write the cloud identity's `annotations` instead");
+            for cloud in ["gke", "aks"] {
+                let section = identity.get("grants").and_then(|grants| grants.get(cloud));
+                if let Some(section) = section.filter(|node| !node.entries().is_empty()) {
+                    let steps: [Step<'_>; 6] = [
+                        "namespaces".into(),
+                        index.into(),
+                        "identities".into(),
+                        number.into(),
+                        "grants".into(),
+                        cloud.into(),
+                    ];
+                    refuse(section, tree.show(&steps), "remove it; write the cloud identity's `annotations` instead");
+                }
             }
         }
     }

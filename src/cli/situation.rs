@@ -8,7 +8,7 @@ use std::{
 };
 
 use anyhow::Context;
-use wbk_provider_api::{Access, Observed, Operation, Provider, ProviderKind, Seen, Wanted, Why};
+use wbk_provider_api::{Access, Finding, Observed, Operation, Provider, ProviderKind, Seen, Wanted, Why};
 use wbk_provider_rehearsal::RehearsalProvider;
 
 use super::{
@@ -201,6 +201,8 @@ pub struct Situation {
     pub provider: Arc<dyn Provider>,
     /// What it saw is in `sight`; what it would change.
     pub operations: Vec<Operation>,
+    /// What the provider knows about them before any is run.
+    pub findings: Vec<Finding>,
     /// The connection, where there is one.
     pub connection: Option<Connection>,
     /// Helm and the rendered charts, where the blueprint has any.
@@ -338,6 +340,10 @@ pub async fn look(
         Purpose::Apply => provider.plan(&desired.wanted, &observed),
         Purpose::Destroy => provider.plan_destroy(&desired.wanted, &observed),
     };
+    let findings = match purpose {
+        Purpose::Apply => provider.preflight(&desired.wanted, &observed, &operations),
+        Purpose::Destroy => Vec::new(),
+    };
     sight.live.provider = observed;
     if let ClusterState::Reached(world) = &sight.live.cluster {
         check_pin(desired, environment, world)?;
@@ -352,6 +358,7 @@ pub async fn look(
     Ok(Situation {
         provider,
         operations,
+        findings,
         connection,
         charts,
         values,
@@ -428,7 +435,7 @@ impl Looker<'_> {
             (None, Some(why)) => Reach::Unreachable(why),
             (None, None) => Reach::NoCluster,
         };
-        let open = Observed { cluster: Seen::Unknown(Why("it is being looked at".into())), pools: BTreeMap::new() };
+        let open = Observed::of(Seen::Unknown(Why("it is being looked at".into())), BTreeMap::new());
         let sight = observer.observe(open, reach).await;
         Ok(ClusterSide { connection, charts, values, sight, before, memory })
     }

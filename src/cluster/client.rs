@@ -193,7 +193,7 @@ impl Cluster {
         let query = [("watch", "true".to_owned()), ("labelSelector", selector.to_owned())];
         let path = format!("{}?{}", collection_path(resource, None), encode(&query));
         let request = Request::builder()
-            .uri(path)
+            .uri(&path)
             .header("accept", "application/json")
             .header("user-agent", USER_AGENT)
             .body(Body::empty())
@@ -204,7 +204,7 @@ impl Cluster {
             return Ok(Watch::new(body));
         }
         let bytes = body.collect().await.map_err(broken)?.to_bytes();
-        Err(ClusterError::from_status(attempted.clone(), parts.status.as_u16(), &bytes))
+        Err(ClusterError::from_status(attempted.clone(), &path, parts.status.as_u16(), &bytes))
     }
 
     /// The whole object, or `None` where there is none.
@@ -370,6 +370,7 @@ impl Cluster {
                     self.gate.throttled();
                     true
                 }
+                ErrorKind::QuotaContended => true,
                 ErrorKind::Server | ErrorKind::Unreachable => tried < 4,
                 _ => false,
             };
@@ -428,7 +429,7 @@ impl Cluster {
         if parts.status.is_success() {
             Ok(Answer { created: parts.status == http::StatusCode::CREATED, protobuf, body: bytes })
         } else {
-            Err((ClusterError::from_status(attempted.to_owned(), parts.status.as_u16(), &bytes), wait))
+            Err((ClusterError::from_status(attempted.to_owned(), path, parts.status.as_u16(), &bytes), wait))
         }
     }
 }

@@ -36,6 +36,8 @@ pub enum ErrorKind {
     Refused,
     /// Too many requests, after retries.
     Throttled,
+    /// The server's own count of a quota was written by somebody else meanwhile, after retries; the object was not written.
+    QuotaContended,
     /// The server failed, after retries.
     Server,
     /// The answer is not what the protocol says.
@@ -48,7 +50,7 @@ impl ErrorKind {
     /// Whether the same request may be served a moment later: a wait goes on.
     pub fn may_pass(&self) -> bool {
         match self {
-            Self::Unreachable | Self::Timeout | Self::Server | Self::Throttled => true,
+            Self::Unreachable | Self::Timeout | Self::Server | Self::Throttled | Self::QuotaContended => true,
             Self::Unauthorized
             | Self::Forbidden
             | Self::NotFound
@@ -89,7 +91,7 @@ impl ClusterError {
     }
 
     /// Sorts an error answer of the API server.
-    pub(super) fn from_status(attempted: String, code: u16, body: &[u8]) -> Self {
+    pub(super) fn from_status(attempted: String, path: &str, code: u16, body: &[u8]) -> Self {
         let status: Option<Status> = serde_json::from_slice(body).ok(); // A proxy's HTML page is no Status; then the code speaks.
         let words = match &status {
             Some(status) if !status.message.is_empty() => status.message.clone(),
@@ -106,6 +108,7 @@ impl ClusterError {
                 Some(false) | None => ErrorKind::Refused,
             },
             404 => ErrorKind::NotFound,
+            409 if status.as_ref().is_some_and(|status| is_quota_contended(status, path)) => ErrorKind::QuotaContended,
             409 => match status.as_ref().map(conflicts) {
                 Some(conflicts) if !conflicts.is_empty() => ErrorKind::FieldConflict(conflicts),
                 Some(_) | None => ErrorKind::Stale,
@@ -135,6 +138,9 @@ impl ClusterError {
             }
             ErrorKind::Unauthorized => Some("renew the credentials of this kubeconfig context and try again"),
             ErrorKind::Forbidden => Some("ask for the right named above, or use a context that has it"),
+            ErrorKind::QuotaContended => {
+                Some("many objects are made in this namespace at once; try again when that is over")
+            }
             ErrorKind::Throttled => Some("the API server asks for fewer requests; try again later or lower --parallel"),
             ErrorKind::Local => Some("check the kubeconfig, its certificates and its exec plugin"),
             ErrorKind::NotFound
@@ -145,6 +151,17 @@ impl ClusterError {
             | ErrorKind::Garbled => None,
         }
     }
+}
+
+/// Whether a request to `path` was refused because the API server lost the race for a quota's count too often: it tries three
+/// times itself (apiserver, plugin/resourcequota/controller.go), then answers a 409 that is about the ResourceQuota and not about
+/// what was sent. Nothing was written, and the same request is served a moment later.
+pub(crate) fn is_quota_contended(status: &Status, path: &str) -> bool {
+    const QUOTAS: &str = "resourcequotas";
+    status.code == 409
+        && status.reason == "Conflict"
+        && status.details.as_ref().is_some_and(|details| details.kind == QUOTAS)
+        && !path.split(['/', '?']).any(|part| part == QUOTAS)
 }
 
 /// Field conflicts of a 409 Status. Each cause reads `conflict with "NAME" using VERSION` or `conflict with "NAME" with subresource …`.
@@ -159,4 +176,23 @@ fn conflicts(status: &Status) -> Vec<FieldConflict> {
             field: cause.field.clone(),
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// As a kube-apiserver 1.36 answers a pod that lost the race for its quota's count.
+    const CONTENDED: &str = r#"{"kind":"Status","apiVersion":"v1","metadata":{},"status":"Failure","message":"Operation cannot be fulfilled on resourcequotas \"wbk-infra\": the object has been modified; please apply your changes to the latest version and try again","reason":"Conflict","details":{"name":"wbk-infra","kind":"resourcequotas"},"code":409}"#;
+
+    #[test]
+    fn a_lost_race_for_a_quotas_count_may_pass_and_a_stale_write_of_the_quota_does_not() {
+        let kind = |path: &str| ClusterError::from_status("make it".into(), path, 409, CONTENDED.as_bytes()).kind;
+        assert_eq!(kind("/api/v1/namespaces/a/pods?dryRun=All"), ErrorKind::QuotaContended);
+        assert!(kind("/api/v1/namespaces/a/pods").may_pass());
+        assert_eq!(kind("/api/v1/namespaces/a/resourcequotas/wbk-infra?fieldManager=x"), ErrorKind::Stale);
+        let taken = CONTENDED.replace("\"Conflict\"", "\"AlreadyExists\"");
+        let error = ClusterError::from_status("make it".into(), "/api/v1/namespaces/a/pods", 409, taken.as_bytes());
+        assert_eq!(error.kind, ErrorKind::Stale);
+    }
 }

@@ -19,6 +19,7 @@ mod well_known;
 pub use client::{Applied, ApplyMode, Cluster, Guard, Propagation};
 pub use connect::connect;
 pub use discovery::{Discovery, Resource};
+pub(crate) use error::is_quota_contended;
 pub use error::{ClusterError, ErrorKind, FieldConflict};
 pub use metadata::{ManagerEntry, Meta};
 pub use ownership::{

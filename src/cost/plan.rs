@@ -189,6 +189,7 @@ mod tests {
             kubeconfig: None,
             uid: None,
             kind: KindSpec::default(),
+            eks: None,
         };
         Wanted { blueprint: "b".into(), cluster, pools: BTreeMap::from([("one".to_owned(), one)]) }
     }
@@ -205,7 +206,7 @@ mod tests {
             };
             (name.clone(), Seen::Present(pool))
         });
-        Observed { cluster: Seen::Present(seen), pools: pools.collect() }
+        Observed::of(Seen::Present(seen), pools.collect())
     }
 
     fn line(wanted: &Wanted, observed: &Observed, step: Option<PoolStep>) -> String {
@@ -215,7 +216,7 @@ mod tests {
 
     #[test]
     fn a_plan_costs_from_the_fewest_nodes_to_the_most_and_says_what_it_changes() {
-        let nothing = Observed { cluster: Seen::Absent, pools: BTreeMap::new() };
+        let nothing = Observed::of(Seen::Absent, BTreeMap::new());
         let (now, then) = (wanted(1, 3), wanted(2, 3));
         assert_eq!(line(&now, &nothing, Some(PoolStep::AsWanted)), "$2.00 to $6.00 an hour, +$2.00 to +$6.00");
         assert_eq!(line(&now, &seen(&now), None), "$2.00 to $6.00 an hour, as before");
@@ -230,7 +231,7 @@ mod tests {
 
     #[test]
     fn without_any_price_nothing_is_said_and_in_a_cloud_that_it_is_not_known() {
-        let nothing = Observed { cluster: Seen::Absent, pools: BTreeMap::new() };
+        let nothing = Observed::of(Seen::Absent, BTreeMap::new());
         let mut asked = wanted(1, 1);
         let steps = BTreeMap::from([("one".to_owned(), PoolStep::AsWanted)]);
         assert_eq!(plan_cost(&asked, &nothing, &steps, &Prices::default()), None);

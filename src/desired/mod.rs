@@ -8,6 +8,7 @@ mod brought;
 mod charts;
 mod collect;
 mod cost;
+mod eks;
 mod fake_gpu;
 mod gang;
 mod gpu;

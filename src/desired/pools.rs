@@ -100,9 +100,16 @@ pub(crate) fn pool_spec(blueprint: &Blueprint, pool: &NodePool) -> PoolSpec {
         pci_vendor: vendor.pci().into(),
         count: accelerator.count,
     });
-    let shape = match (&pool.shape, &gpu) {
-        (Some(shape), _) => Shape { cpu_millis: shape.cpu.millis, memory_bytes: shape.memory.0, pods: shape.pods, gpu },
-        (None, found) => {
+    let machine = match blueprint.cluster.provider {
+        ProviderKind::Eks => super::eks::machine(pool),
+        _ => None,
+    };
+    let shape = match (&pool.shape, &machine, &gpu) {
+        (Some(shape), ..) => {
+            Shape { cpu_millis: shape.cpu.millis, memory_bytes: shape.memory.0, pods: shape.pods, gpu }
+        }
+        (None, Some(machine), _) => Shape { gpu, ..wbk_provider_eks::catalog::allocatable(machine) },
+        (None, None, found) => {
             let (cpu_millis, memory_bytes) = match found {
                 Some(found) => {
                     (SHAPE_OF_ONE_GPU.0 * u64::from(found.count), SHAPE_OF_ONE_GPU.1 * u64::from(found.count))
@@ -124,7 +131,7 @@ pub(crate) fn pool_spec(blueprint: &Blueprint, pool: &NodePool) -> PoolSpec {
     taints.sort();
     PoolSpec {
         name: pool.name.clone(),
-        machine: pool.machine.clone(),
+        machine: pool.machine.clone().or_else(|| machine.map(|machine| machine.name.clone())),
         shape,
         accelerator: pool.accelerator.clone(),
         size: PoolSize { min: pool.size.min, max: pool.size.max.unwrap_or(pool.size.min.max(1)) },
@@ -155,6 +162,7 @@ pub(crate) fn cluster_spec(blueprint: &Blueprint) -> ClusterSpec {
                 BTreeSet::new()
             },
         },
+        eks: super::eks::spec(blueprint),
     }
 }
 

@@ -71,6 +71,7 @@ impl From<ClusterError> for StepError {
             | ErrorKind::Stale
             | ErrorKind::Refused
             | ErrorKind::Throttled
+            | ErrorKind::QuotaContended
             | ErrorKind::Local => LeftBehind::Nothing,
             ErrorKind::Unreachable | ErrorKind::Timeout | ErrorKind::Server | ErrorKind::Garbled => LeftBehind::Unknown,
         };

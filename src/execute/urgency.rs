@@ -8,7 +8,7 @@ use crate::plan::{Plan, Step, StepId, Target, makes_pods};
 /// How long a step is waited for, in units of one write. Judgements: they only order steps, and nothing depends on them.
 fn wait(step: &Step) -> u32 {
     match &step.target {
-        Target::Cluster(_) | Target::NodePool(_) | Target::Release(_) => 100,
+        Target::Cluster(_) | Target::NodePool(_) | Target::Part(_) | Target::Release(_) => 100,
         Target::Queue(_) => 1,
         Target::Object(id) if makes_pods(id) => 50,
         Target::Object(id) if id.gvk.kind == "CustomResourceDefinition" => 5,

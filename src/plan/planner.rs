@@ -12,9 +12,9 @@ pub(crate) use removal::is_made_by_kubernetes;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use wbk_provider_api::{Operation, OperationAction, ProviderTarget};
+use wbk_provider_api::{Finding, Gate, Operation, OperationAction, ProviderTarget, Weight};
 
-use super::{Action, Advice, NotPlanned, Phase, Plan, Step, StepId, Target, WhyNot};
+use super::{Advice, NotPlanned, Payload, Phase, Plan, Step, StepId, Target, WhyNot};
 use crate::{
     desired::{ConflictChoice, Desired, Notice},
     id::{GroupKind, ObjectId},
@@ -36,6 +36,8 @@ pub struct PlanOptions {
     pub running: BTreeMap<String, Vec<String>>,
     /// Digests of charts that nobody pinned, by release as it is printed.
     pub unpinned: BTreeMap<String, String>,
+    /// What the provider knows about its operations before any is run.
+    pub findings: Vec<Finding>,
 }
 
 impl PlanOptions {
@@ -73,7 +75,9 @@ pub fn plan(desired: &Desired, live: &Live, operations: &[Operation], options: &
     let emptied = replaces_cluster(operations, options).then(|| live.emptied("the cluster is made anew"));
     let live = emptied.as_ref().unwrap_or(live);
     let mut draft = Draft::new(desired, live, options);
-    draft.provider(operations);
+    if draft.provider(operations) == Ground::Missing {
+        return draft.finish(false);
+    }
     draft.objects();
     draft.queues();
     draft.releases();
@@ -89,7 +93,7 @@ fn replaces_cluster(operations: &[Operation], options: &PlanOptions) -> bool {
             operation.action == OperationAction::Replace
                 && options.may_delete(&Target::Cluster(name.clone()).to_string())
         }
-        ProviderTarget::NodePool(_) => false,
+        ProviderTarget::NodePool(_) | ProviderTarget::Part(_) => false,
     })
 }
 
@@ -113,6 +117,13 @@ struct Draft<'a> {
     unchanged: usize,
     /// What is there and stays although a step was looked for: whatever holds it stays too.
     kept: BTreeSet<Target>,
+}
+
+/// Whether there is, or will be, a cluster that everything else can be planned for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Ground {
+    There,
+    Missing,
 }
 
 fn step_id(target: &Target) -> StepId {
@@ -154,18 +165,19 @@ impl<'a> Draft<'a> {
         })
     }
 
-    /// Steps of the provider that stand before everything in the cluster, and those that bring nodes.
+    /// Steps of the provider that stand before everything in the cluster, and those that pods wait for.
     fn foundations(&self) -> (Vec<StepId>, Vec<StepId>) {
         let mut cluster = Vec::new();
-        let mut pools = Vec::new();
+        let mut pods = Vec::new();
         for step in self.steps.values().filter(|step| step.phase == Phase::Change) {
-            match (&step.target, step.action) {
-                (Target::Cluster(_), _) => cluster.push(step.id.clone()),
-                (Target::NodePool(_), Action::Create | Action::Replace) => pools.push(step.id.clone()),
-                _ => {}
+            let Payload::Provider(operation) = &step.payload else { continue };
+            match operation.gate {
+                Gate::Everything => cluster.push(step.id.clone()),
+                Gate::Pods => pods.push(step.id.clone()),
+                Gate::Nothing => {}
             }
         }
-        (cluster, pools)
+        (cluster, pods)
     }
 
     fn unseen(&mut self) {
@@ -246,5 +258,10 @@ fn advice(desired: &Desired, options: &PlanOptions) -> Vec<Advice> {
             })
         })
         .chain(notices)
+        .chain(options.findings.iter().filter(|finding| finding.weight == Weight::Advice).map(|finding| Advice {
+            about: provider::provider_target(&finding.target).to_string(),
+            says: finding.says.clone(),
+            hint: finding.hint.clone(),
+        }))
         .collect()
 }

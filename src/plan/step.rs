@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use wbk_provider_api::{Disruption, FieldDiff, Operation, Wanted};
+use wbk_provider_api::{Disruption, FieldDiff, Operation, PartId, Wanted};
 
 use crate::{
     cost::PlanCost,
@@ -81,6 +81,8 @@ pub enum Target {
     Cluster(String),
     /// A node pool.
     NodePool(String),
+    /// Something else of the provider's: a network, a role, an add-on.
+    Part(PartId),
     /// An object.
     Object(ObjectId),
     /// A Helm release.
@@ -95,6 +97,7 @@ impl Target {
         match self {
             Self::Cluster(_) => "cluster",
             Self::NodePool(_) => "node pool",
+            Self::Part(id) => &id.sort,
             Self::Object(id) => &id.gvk.kind,
             Self::Release(_) => "helm release",
             Self::Queue(_) => "launch queue",
@@ -107,6 +110,7 @@ impl std::fmt::Display for Target {
         match self {
             Self::Cluster(name) => write!(f, "cluster {name}"),
             Self::NodePool(name) => write!(f, "node pool {name}"),
+            Self::Part(id) => id.fmt(f),
             Self::Object(id) => write!(f, "{id}"),
             Self::Release(id) => write!(f, "helm release {id}"),
             Self::Queue(name) => write!(f, "launch queue {name}"),

@@ -61,6 +61,7 @@ pub fn desired(name: &str, objects: Vec<DesiredObject>) -> Desired {
         kubeconfig: None,
         uid: None,
         kind: Default::default(),
+        eks: None,
     };
     let mut objects = objects;
     objects.sort_by(|one, other| one.id.cmp(&other.id));

@@ -143,6 +143,7 @@ pub fn wanted() -> Wanted {
         kubeconfig: None,
         uid: None,
         kind: Default::default(),
+        eks: None,
     };
     Wanted {
         blueprint: BLUEPRINT.into(),

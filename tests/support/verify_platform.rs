@@ -35,6 +35,7 @@ pub fn desired(space: &str) -> Desired {
                 kubeconfig: None,
                 uid: None,
                 kind: Default::default(),
+                eks: None,
             },
             pools: pools.into_iter().map(|pool| (pool.name.clone(), pool)).collect(),
         },

@@ -30,6 +30,7 @@ pub fn wanted() -> Wanted {
             kubeconfig: None,
             uid: None,
             kind: Default::default(),
+            eks: None,
         },
         pools: BTreeMap::from([("one".into(), pool("one", 1)), ("two".into(), pool("two", 2))]),
     }
@@ -50,6 +51,7 @@ pub fn pure_parts(provider: &dyn Provider, wanted: &Wanted) {
             let state = match &operation.target {
                 ProviderTarget::Cluster(_) => state(Some(&seen.cluster)),
                 ProviderTarget::NodePool(name) => state(seen.pools.get(name)),
+                ProviderTarget::Part(id) => state(seen.parts.get(id)),
             };
             match (state, operation.action) {
                 ("unknown", _) => panic!("{} could not be seen and is changed", operation.target),
@@ -67,7 +69,7 @@ pub fn pure_parts(provider: &dyn Provider, wanted: &Wanted) {
     }
     let whole = present(wanted);
     assert_eq!(provider.plan(wanted, &whole), [], "what is as wanted needs nothing");
-    assert!(provider.plan_destroy(wanted, &Observed { cluster: Seen::Absent, pools: BTreeMap::new() }).is_empty());
+    assert!(provider.plan_destroy(wanted, &Observed::of(Seen::Absent, BTreeMap::new())).is_empty());
 }
 
 /// The promises of a whole life, on the provider's own ground: made, seen as wanted, refused when stale, taken away.
@@ -150,15 +152,10 @@ fn present(wanted: &Wanted) -> Observed {
         })
     };
     let version = wanted.cluster.version.clone();
-    Observed {
-        cluster: Seen::Present(ClusterSeen {
-            version,
-            running: true,
-            fingerprint: "cluster".into(),
-            deviations: Vec::new(),
-        }),
-        pools: wanted.pools.iter().map(|(name, spec)| (name.clone(), pool(spec))).collect(),
-    }
+    Observed::of(
+        Seen::Present(ClusterSeen { version, running: true, fingerprint: "cluster".into(), deviations: Vec::new() }),
+        wanted.pools.iter().map(|(name, spec)| (name.clone(), pool(spec))).collect(),
+    )
 }
 
 /// Every mixture of a cluster that is absent, stopped, running or unknown with pools in each state.
@@ -166,14 +163,8 @@ fn worlds(wanted: &Wanted) -> Vec<Observed> {
     let whole = present(wanted);
     let unknown = || Seen::Unknown(Why("it does not answer".into()));
     let mut worlds = vec![
-        Observed {
-            cluster: Seen::Absent,
-            pools: wanted.pools.keys().map(|name| (name.clone(), Seen::Absent)).collect(),
-        },
-        Observed {
-            cluster: unknown(),
-            pools: wanted.pools.keys().map(|name| (name.clone(), unknown_pool())).collect(),
-        },
+        Observed::of(Seen::Absent, wanted.pools.keys().map(|name| (name.clone(), Seen::Absent)).collect()),
+        Observed::of(unknown(), wanted.pools.keys().map(|name| (name.clone(), unknown_pool())).collect()),
     ];
     for name in wanted.pools.keys() {
         for state in [Seen::Absent, unknown_pool()] {

@@ -8,6 +8,8 @@ mod birth;
 #[cfg(feature = "contract")]
 pub mod contract;
 mod diff;
+mod eks;
+mod finding;
 mod node;
 mod observed;
 mod operation;
@@ -17,9 +19,14 @@ mod words;
 
 pub use birth::{Birth, SystemWorkload, birth, gce_accelerator, node_taints, rehearsed_place, system_workloads};
 pub use diff::differences;
+pub use eks::{
+    EksAccess, EksAddon, EksAuthentication, EksAutoscaler, EksEndpoint, EksIdentity, EksIdentityWay, EksNat,
+    EksNetwork, EksPool, EksSpec, EksSupport,
+};
+pub use finding::{Finding, Weight};
 pub use node::{NodeMarks, taints_of, to_node_taints};
-pub use observed::{ClusterSeen, Observed, PoolSeen, Seen, Why};
-pub use operation::{Disruption, FieldDiff, Operation, OperationAction, ProviderTarget};
+pub use observed::{ClusterSeen, Observed, PartSeen, PoolSeen, Seen, Why};
+pub use operation::{Disruption, FieldDiff, Gate, Operation, OperationAction, PartId, ProviderTarget};
 pub use provider::{Access, LeftBehind, Leftover, Progress, ProgressSink, Provider, ProviderError};
 pub use spec::{
     Accelerator, Capacity, ClusterSpec, GpuShape, KindSpec, PoolSize, PoolSpec, ProviderKind, Shape, Taint,

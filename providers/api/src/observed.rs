@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::PoolSpec;
+use crate::{PartId, PoolSpec};
 
 /// Something looked for: not there, there, or not to be seen. Unknown is never treated as absent.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -40,6 +40,33 @@ pub struct Observed {
     pub cluster: Seen<ClusterSeen>,
     /// Node pools by name: those wanted, and those that are ours by their marks.
     pub pools: BTreeMap<String, Seen<PoolSeen>>,
+    /// Everything else that is wanted or ours: networks, roles, add-ons.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub parts: BTreeMap<PartId, Seen<PartSeen>>,
+    /// What the provider looked up for its own planning (what the region offers, quotas); its own shape.
+    #[serde(default, skip_serializing_if = "serde_json::Value::is_null")]
+    pub facts: serde_json::Value,
+}
+
+impl Observed {
+    /// A cluster and its pools, and nothing beside them.
+    pub fn of(cluster: Seen<ClusterSeen>, pools: BTreeMap<String, Seen<PoolSeen>>) -> Self {
+        Self { cluster, pools, parts: BTreeMap::new(), facts: serde_json::Value::Null }
+    }
+}
+
+/// A network, a role, an add-on that is there.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PartSeen {
+    /// The cloud's own name of it: an id or an ARN.
+    pub id: String,
+    /// As it was found, in the provider's own words.
+    pub content: serde_json::Value,
+    /// What of it is in the way, in words: a state that failed, an issue that the cloud reports.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub issues: Vec<String>,
+    /// What a stale write is refused by.
+    pub fingerprint: String,
 }
 
 /// A cluster that is there.

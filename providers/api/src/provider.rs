@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 
-use crate::{Observed, Operation, ProviderKind, Wanted};
+use crate::{Finding, Observed, Operation, ProviderKind, Wanted};
 
 /// One way to get a cluster and its node pools.
 #[async_trait]
@@ -15,6 +15,11 @@ pub trait Provider: Send + Sync {
 
     /// What is to be changed. Pure: no clock, no I/O; the same input gives the same operations.
     fn plan(&self, wanted: &Wanted, seen: &Observed) -> Vec<Operation>;
+
+    /// What a reader of the plan should know, and what keeps `operations` from succeeding: quotas, stock, versions. Pure.
+    fn preflight(&self, _wanted: &Wanted, _seen: &Observed, _operations: &[Operation]) -> Vec<Finding> {
+        Vec::new()
+    }
 
     /// What removes everything that is there and ours. Pure.
     fn plan_destroy(&self, wanted: &Wanted, seen: &Observed) -> Vec<Operation>;

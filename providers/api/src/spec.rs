@@ -5,6 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::EksSpec;
+
 /// The ways to get a cluster.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
@@ -75,6 +77,9 @@ pub struct ClusterSpec {
     /// What only kind has.
     #[serde(default, skip_serializing_if = "KindSpec::is_empty")]
     pub kind: KindSpec,
+    /// What only EKS has.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub eks: Option<Box<EksSpec>>,
 }
 
 /// What only a kind cluster has.

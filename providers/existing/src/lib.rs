@@ -70,7 +70,7 @@ impl Provider for ExistingProvider {
                 Seen::Unknown(Why(format!("{error}{cause}")))
             }
         };
-        Observed { cluster, pools: std::collections::BTreeMap::new() }
+        Observed::of(cluster, std::collections::BTreeMap::new())
     }
 
     fn plan(&self, _wanted: &Wanted, _seen: &Observed) -> Vec<Operation> {

@@ -149,6 +149,7 @@ impl State {
         let version = match target {
             ProviderTarget::Cluster(_) => self.cluster,
             ProviderTarget::NodePool(name) => self.pools.get(name).map(|pool| pool.version),
+            ProviderTarget::Part(_) => None,
         };
         version.map(|version| version.to_string()).unwrap_or_default()
     }
@@ -186,6 +187,7 @@ impl State {
             (ProviderTarget::NodePool(_), OperationAction::Start | OperationAction::Replace) => {
                 return Err("every change of a pool is made in place".into());
             }
+            (ProviderTarget::Part(_), _) => return Err("a cluster in memory has no parts".into()),
         }
         Ok(())
     }
@@ -217,11 +219,11 @@ impl Provider for FakeProvider {
         let names = || wanted.pools.keys().chain(state.pools.keys());
         if let Some(why) = &state.unseen {
             let pools = names().map(|name| (name.clone(), Seen::Unknown(Why(why.clone())))).collect();
-            return Observed { cluster: Seen::Unknown(Why(why.clone())), pools };
+            return Observed::of(Seen::Unknown(Why(why.clone())), pools);
         }
         let Some(cluster) = state.cluster else {
             let pools = names().map(|name| (name.clone(), Seen::Absent)).collect();
-            return Observed { cluster: Seen::Absent, pools };
+            return Observed::of(Seen::Absent, pools);
         };
         let pool = |name: &String| match state.pools.get(name) {
             _ if !state.running => Seen::Unknown(Why("the cluster does not run".into())),
@@ -237,15 +239,10 @@ impl Provider for FakeProvider {
         let pools = names().map(|name| (name.clone(), pool(name))).collect();
         let fingerprint = cluster.to_string();
         let version = wanted.cluster.version.clone();
-        Observed {
-            cluster: Seen::Present(ClusterSeen {
-                version,
-                running: state.running,
-                fingerprint,
-                deviations: Vec::new(),
-            }),
+        Observed::of(
+            Seen::Present(ClusterSeen { version, running: state.running, fingerprint, deviations: Vec::new() }),
             pools,
-        }
+        )
     }
 
     fn plan(&self, wanted: &Wanted, seen: &Observed) -> Vec<Operation> {
@@ -357,16 +354,7 @@ impl Provider for FakeProvider {
 }
 
 fn operation(action: OperationAction, target: ProviderTarget, reason: &str, expect: &str) -> Operation {
-    Operation {
-        action,
-        target,
-        reason: reason.into(),
-        diff: Vec::new(),
-        disruption: Disruption::None,
-        expect: expect.into(),
-        needs: Vec::new(),
-        deadline_seconds: SECONDS,
-    }
+    Operation { expect: expect.into(), ..Operation::new(action, target, reason, SECONDS) }
 }
 
 fn delete(name: &str, found: &PoolSeen, reason: &str) -> Operation {

@@ -128,6 +128,7 @@ pub(crate) mod tests {
                 kubeconfig: None,
                 uid: None,
                 kind: KindSpec::default(),
+                eks: None,
             },
             pools: pools.into_iter().map(|pool| (pool.name.clone(), pool)).collect(),
         }

@@ -20,18 +20,19 @@ pub(crate) fn plan(wanted: &Wanted, seen: &Observed) -> Vec<Operation> {
         Seen::Absent => {
             let nodes: u32 = wanted.pools.values().map(|pool| pool.size.min).sum();
             let reason = format!("there is no kind cluster of this name; it is made with {nodes} nodes in its pools");
-            let mut operations = vec![operation(OperationAction::Create, cluster.clone(), reason, CLUSTER_SECONDS)];
+            let mut operations =
+                vec![Operation::new(OperationAction::Create, cluster.clone(), reason, CLUSTER_SECONDS)];
             operations.extend(wanted.pools.values().map(|pool| {
                 let needs = vec![cluster.clone()];
                 let reason = format!("there is no such pool; it has {} nodes of the new cluster", pool.size.min);
                 let target = ProviderTarget::NodePool(pool.name.clone());
-                Operation { needs, ..operation(OperationAction::Create, target, reason, POOL_SECONDS) }
+                Operation { needs, ..Operation::new(OperationAction::Create, target, reason, POOL_SECONDS) }
             }));
             return operations;
         }
         Seen::Present(found) if !found.running => {
             let reason = "not all of it runs, or its creation was interrupted; its node pools are seen when it runs";
-            let start = operation(OperationAction::Start, cluster, reason.into(), CLUSTER_SECONDS);
+            let start = Operation::new(OperationAction::Start, cluster, reason, CLUSTER_SECONDS);
             return vec![Operation { expect: found.fingerprint.clone(), ..start }];
         }
         Seen::Present(found) => found,
@@ -49,7 +50,7 @@ pub(crate) fn plan(wanted: &Wanted, seen: &Observed) -> Vec<Operation> {
             Some(Seen::Absent) | None => {
                 let reason = "there is no such pool; it has no nodes now".to_owned();
                 let target = ProviderTarget::NodePool(name.clone());
-                operations.push(operation(OperationAction::Create, target, reason, POOL_SECONDS));
+                operations.push(Operation::new(OperationAction::Create, target, reason, POOL_SECONDS));
             }
         }
     }
@@ -79,7 +80,7 @@ pub(crate) fn plan_destroy(wanted: &Wanted, seen: &Observed) -> Vec<Operation> {
     vec![Operation {
         disruption: Disruption::LosesData(lost),
         expect: found.fingerprint.clone(),
-        ..operation(OperationAction::Delete, target, "the platform is destroyed".into(), POOL_SECONDS)
+        ..Operation::new(OperationAction::Delete, target, "the platform is destroyed", POOL_SECONDS)
     }]
 }
 
@@ -136,6 +137,7 @@ impl Anew {
         }
         let name = match &cluster {
             ProviderTarget::Cluster(name) | ProviderTarget::NodePool(name) => name.clone(),
+            ProviderTarget::Part(id) => id.name.clone(),
         };
         let reason = format!("{}: it must be deleted and made anew", self.reasons.join("; "));
         Some(Operation {
@@ -144,7 +146,7 @@ impl Anew {
             expect: found.fingerprint.clone(),
             // What can be changed in place is, whether or not this is allowed.
             needs: before.iter().map(|operation| operation.target.clone()).collect(),
-            ..operation(OperationAction::Replace, cluster, reason, CLUSTER_SECONDS)
+            ..Operation::new(OperationAction::Replace, cluster, reason, CLUSTER_SECONDS)
         })
     }
 }
@@ -166,7 +168,7 @@ fn update(pool: &PoolSpec, found: &PoolSeen) -> Option<Operation> {
         diff: changes,
         disruption: disruption(pool, found),
         expect: found.fingerprint.clone(),
-        ..operation(OperationAction::Update, target, reason.into(), POOL_SECONDS)
+        ..Operation::new(OperationAction::Update, target, reason, POOL_SECONDS)
     })
 }
 
@@ -204,25 +206,12 @@ fn delete(name: &str, found: &PoolSeen, reason: &str) -> Operation {
     Operation {
         disruption,
         expect: found.fingerprint.clone(),
-        ..operation(OperationAction::Delete, target, reason.into(), POOL_SECONDS)
+        ..Operation::new(OperationAction::Delete, target, reason, POOL_SECONDS)
     }
 }
 
 fn jobs(found: &PoolSeen, on: impl Fn(&str) -> bool) -> Vec<&str> {
     found.jobs.iter().filter(|(node, _)| on(node)).flat_map(|(_, pods)| pods.iter().map(String::as_str)).collect()
-}
-
-fn operation(action: OperationAction, target: ProviderTarget, reason: String, deadline_seconds: u64) -> Operation {
-    Operation {
-        action,
-        target,
-        reason,
-        diff: Vec::new(),
-        disruption: Disruption::None,
-        expect: String::new(),
-        needs: Vec::new(),
-        deadline_seconds,
-    }
 }
 
 #[cfg(test)]
@@ -242,15 +231,15 @@ mod tests {
                 fingerprint: "f".into(),
             })
         };
-        Observed {
-            cluster: Seen::Present(ClusterSeen {
+        Observed::of(
+            Seen::Present(ClusterSeen {
                 version: Some("1.36.3".into()),
                 running: true,
                 fingerprint: "c".into(),
                 deviations: Vec::new(),
             }),
-            pools: wanted.pools.iter().map(|(name, pool)| (name.clone(), there(pool))).collect(),
-        }
+            wanted.pools.iter().map(|(name, pool)| (name.clone(), there(pool))).collect(),
+        )
     }
 
     fn lines(operations: &[Operation]) -> Vec<String> {

@@ -79,12 +79,12 @@ impl KindProvider {
             (ProviderTarget::NodePool(name), Delete) => {
                 perform::delete_pool(machine, wanted, name, expect, progress).await
             }
-            (target @ ProviderTarget::Cluster(_), Update) | (target @ ProviderTarget::NodePool(_), Start | Replace) => {
-                Err(KindError::Refused {
-                    what: format!("{target} is never changed in this way"),
-                    hint: "plan again".into(),
-                })
-            }
+            (target @ ProviderTarget::Cluster(_), Update)
+            | (target @ ProviderTarget::NodePool(_), Start | Replace)
+            | (target @ ProviderTarget::Part(_), _) => Err(KindError::Refused {
+                what: format!("{target} is never changed in this way"),
+                hint: "plan again".into(),
+            }),
         }
     }
 
@@ -116,16 +116,16 @@ impl Provider for KindProvider {
             Ok(containers) => containers,
             Err(error) => {
                 let why = error.in_words();
-                return Observed { cluster: Seen::Unknown(Why(why.clone())), pools: all(&|| unknown(why.clone())) };
+                return Observed::of(Seen::Unknown(Why(why.clone())), all(&|| unknown(why.clone())));
             }
         };
         if containers.is_empty() {
-            return Observed { cluster: Seen::Absent, pools: all(&|| Seen::Absent) };
+            return Observed::of(Seen::Absent, all(&|| Seen::Absent));
         }
         if let Err(owner) = owned(&containers, &wanted.blueprint) {
             let name = wanted.cluster.name.clone();
             let why = KindError::Foreign { name, owner }.to_string();
-            return Observed { cluster: Seen::Unknown(Why(why.clone())), pools: all(&|| unknown(why.clone())) };
+            return Observed::of(Seen::Unknown(Why(why.clone())), all(&|| unknown(why.clone())));
         }
         let stopped = ClusterSeen {
             version: None,
@@ -135,18 +135,18 @@ impl Provider for KindProvider {
         };
         if !control_plane(&containers).is_some_and(|node| node.running) {
             let pools = all(&|| unknown("the cluster does not run".into()));
-            return Observed { cluster: Seen::Present(stopped), pools };
+            return Observed::of(Seen::Present(stopped), pools);
         }
         match self.world(wanted, containers).await {
             Ok(world) if world.record.is_none() => {
                 let pools = all(&|| unknown("the creation of the cluster was interrupted".into()));
-                Observed { cluster: Seen::Present(stopped), pools }
+                Observed::of(Seen::Present(stopped), pools)
             }
-            Ok(world) => Observed { cluster: Seen::Present(world.cluster(wanted)), pools: world.pools(wanted) },
+            Ok(world) => Observed::of(Seen::Present(world.cluster(wanted)), world.pools(wanted)),
             // Its containers run and its API server does not answer: a start waits for it and says what is wrong.
             Err(error) => {
                 let why = error.in_words();
-                Observed { cluster: Seen::Present(stopped), pools: all(&|| unknown(why.clone())) }
+                Observed::of(Seen::Present(stopped), all(&|| unknown(why.clone())))
             }
         }
     }

@@ -74,6 +74,9 @@ impl LocalProvider {
                 what: format!("node pool {name} cannot be started or replaced: every change of it is made in place"),
                 hint: "plan again".into(),
             }),
+            (ProviderTarget::Part(id), _) => {
+                Err(LocalError::Refused { what: format!("a local cluster has no {id}"), hint: "plan again".into() })
+            }
         }
     }
 
@@ -138,10 +141,10 @@ impl Provider for LocalProvider {
         let unknown = |why: String| Seen::Unknown(Why(why));
         let status = match self.clusters.status(&wanted.cluster.name) {
             Ok(Some(status)) => status,
-            Ok(None) => return Observed { cluster: Seen::Absent, pools: pools(|_| Seen::Absent, "") },
+            Ok(None) => return Observed::of(Seen::Absent, pools(|_| Seen::Absent, "")),
             Err(error) => {
                 let why = in_words(&error);
-                return Observed { cluster: Seen::Unknown(Why(why.clone())), pools: pools(unknown, &why) };
+                return Observed::of(Seen::Unknown(Why(why.clone())), pools(unknown, &why));
             }
         };
         let version = status.version.clone().or_else(|| Some(status.minor.clone()));
@@ -154,12 +157,12 @@ impl Provider for LocalProvider {
             })
         };
         if !status.is_running() {
-            return Observed { cluster: seen(false), pools: pools(unknown, "the cluster does not run") };
+            return Observed::of(seen(false), pools(unknown, "the cluster does not run"));
         }
         match self.world(&wanted.cluster.name).await {
-            Ok(world) => Observed { cluster: seen(true), pools: pools::observe(&world, wanted) },
+            Ok(world) => Observed::of(seen(true), pools::observe(&world, wanted)),
             // Its processes live and its API server does not answer: a start waits for it and says what is wrong.
-            Err(error) => Observed { cluster: seen(false), pools: pools(unknown, &in_words(&error)) },
+            Err(error) => Observed::of(seen(false), pools(unknown, &in_words(&error))),
         }
     }
 

@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use wbk_provider_api::{Accelerator, Capacity, ProviderKind, Taint};
 
-use super::{EksSection, Free};
+use super::{EksPoolSection, EksSection, Free};
 use crate::blueprint::quantity::{Bytes, Cpu};
 
 /// Version of the language.
@@ -127,6 +127,9 @@ pub struct NodePool {
     #[serde(default)]
     #[schemars(with = "Vec<TaintSection>")]
     pub taints: Vec<Taint>,
+    /// What only a managed node group of EKS has.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub eks: Option<EksPoolSection>,
 }
 
 /// GPUs of one node.

@@ -7,11 +7,12 @@
 mod access;
 mod cluster;
 mod cost;
+mod eks;
 mod fleet;
 mod gpu;
-mod later;
 mod launch;
 mod launch_parts;
+mod monitoring;
 mod namespace;
 mod platform;
 mod server;
@@ -20,11 +21,15 @@ pub use access::{Binding, ClusterBinding, Role, Rule};
 pub(crate) use cluster::default_pods;
 pub use cluster::{ApiVersion, Cluster, Kind, Metadata, NodePool, ShapeSection, SizeSection};
 pub use cost::{Cost, FixedPrice, NodePrice};
+pub use eks::{
+    EksAccessSection, EksAddonEntry, EksAddonSection, EksEndpointSection, EksGrants, EksLog, EksNetworkSection,
+    EksPoolSection, EksSection, Grants,
+};
 pub use fleet::{Fleet, FleetCluster, FleetKind, FleetMetadata};
 pub use gpu::{Gang, Gpu, GpuPlugin, Priority, Scheduling, Sharing, SharingStrategy};
-pub use later::{EksAuthentication, EksNetwork, EksSection, Monitoring};
 pub use launch::{Agent, AgentEnvironment, Builder, EnvironmentKind, Launch, Link, Queue, Variable, VariableKind};
 pub use launch_parts::{AgentChart, CaBundle, GitHost, Mount, Proxy, Registry, Text};
+pub use monitoring::Monitoring;
 pub use namespace::{
     AccessMode, ComputeAmounts, Direction, Identity, Namespace, NetworkPolicy, NetworkPreset, NetworkRules, Peer,
     PodSecurity, PodSecurityLevel, PodSecurityLevels, Quota, SecretSection, Volume, VolumeMode, VolumeSource,

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Binding, Free, Role};
+use super::{Binding, Grants, Role};
 use crate::blueprint::quantity::{Bytes, Cpu, Quantity};
 use crate::desired::SecretReference;
 
@@ -257,9 +257,8 @@ pub struct Identity {
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub automount_token: Option<bool>,
     /// Rights in a cloud, by provider.
-    #[serde(default)]
-    #[schemars(extend("x-free" = true))]
-    pub grants: Free,
+    #[serde(default, skip_serializing_if = "Grants::is_empty")]
+    pub grants: Grants,
 }
 
 /// Which connections pods take and make.

@@ -36,6 +36,7 @@ pub(super) fn options(decisions: &DecisionArgs, situation: &Situation) -> PlanOp
     PlanOptions {
         holding: situation.holding.clone(),
         running: situation.running.clone(),
+        findings: situation.findings.clone(),
         unpinned: situation.charts.as_ref().map(|charts| charts.unpinned.clone()).unwrap_or_default(),
         adopt: decisions.adopt.iter().cloned().collect(),
         delete: decisions.delete.iter().cloned().collect(),

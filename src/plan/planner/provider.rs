@@ -2,18 +2,22 @@
 
 use std::collections::BTreeSet;
 
-use wbk_provider_api::{Disruption, Operation, OperationAction, ProviderTarget, Seen};
+use wbk_provider_api::{Disruption, Gate, Operation, OperationAction, ProviderTarget, Seen, Weight};
 
-use super::{Draft, step_id};
+use super::{Draft, Ground, step_id};
 use crate::{
     live::ClusterState,
     plan::{Action, Expect, Payload, Phase, Step, StepId, Target, WhyNot},
 };
 
 impl Draft<'_> {
-    pub(super) fn provider(&mut self, operations: &[Operation]) {
+    pub(super) fn provider(&mut self, operations: &[Operation]) -> Ground {
+        let blocked = self.blocked(operations);
         for operation in operations {
             let target = provider_target(&operation.target);
+            if blocked.contains(&operation.target) {
+                continue;
+            }
             if self.is_protected_provider(&target, operation) {
                 continue;
             }
@@ -41,6 +45,38 @@ impl Draft<'_> {
             if let Seen::Unknown(why) = pool {
                 self.skip(WhyNot::Unseen, format!("node pool {name}"), why.0.clone(), None);
             }
+        }
+        for (id, part) in &self.live.provider.parts {
+            if let Seen::Unknown(why) = part {
+                self.skip(WhyNot::Unseen, id, why.0.clone(), None);
+            }
+        }
+        let gates = operations.iter().filter(|operation| operation.gate == Gate::Everything);
+        let lost = gates
+            .clone()
+            .any(|operation| operation.action == OperationAction::Create && blocked.contains(&operation.target));
+        if lost { Ground::Missing } else { Ground::There }
+    }
+
+    /// What a finding keeps from being planned, with all that needs it; each is named with its reason.
+    fn blocked(&mut self, operations: &[Operation]) -> BTreeSet<ProviderTarget> {
+        let mut blocked = BTreeSet::new();
+        for finding in self.options.findings.iter().filter(|finding| finding.weight == Weight::Blocks) {
+            if operations.iter().any(|operation| operation.target == finding.target) {
+                let target = provider_target(&finding.target);
+                self.skip(WhyNot::Blocked, target, finding.says.clone(), Some(finding.hint.clone()));
+                blocked.insert(finding.target.clone());
+            }
+        }
+        loop {
+            let next = operations.iter().find_map(|operation| {
+                let need = operation.needs.iter().find(|need| blocked.contains(need))?;
+                (!blocked.contains(&operation.target)).then_some((operation, need.clone()))
+            });
+            let Some((operation, need)) = next else { return blocked };
+            let reason = format!("it needs {}, which is not planned", provider_target(&need));
+            self.skip(WhyNot::Blocked, provider_target(&operation.target), reason, None);
+            blocked.insert(operation.target.clone());
         }
     }
 
@@ -76,14 +112,13 @@ impl Draft<'_> {
             .chain(self.live.unseen.keys().cloned())
             .collect();
         let inside: Vec<StepId> = self.steps.keys().cloned().collect();
-        let (pools, clusters): (Vec<&Operation>, Vec<&Operation>) =
-            operations.iter().partition(|operation| matches!(operation.target, ProviderTarget::NodePool(_)));
-        let mut kept_pools: Vec<String> = Vec::new();
-        for operation in pools.into_iter().chain(clusters) {
+        let mut kept_here: Vec<String> = Vec::new();
+        for operation in from_the_inside(operations) {
             let target = provider_target(&operation.target);
-            let holds_pools = matches!(target, Target::Cluster(_)) && !kept_pools.is_empty();
-            if !kept.is_empty() || holds_pools {
-                let inside: Vec<&str> = kept.iter().chain(&kept_pools).map(String::as_str).collect();
+            // What a thing of the provider's needs to be gone first is what it holds.
+            let holds_kept = operation.needs.iter().any(|need| kept_here.contains(&provider_target(need).to_string()));
+            if !kept.is_empty() || holds_kept {
+                let inside: Vec<&str> = kept.iter().chain(&kept_here).map(String::as_str).collect();
                 let reason = format!("it still holds what is kept: {}", inside.join(", "));
                 let hint = if self.options.delete.contains("all") {
                     "let those go first"
@@ -91,11 +126,12 @@ impl Draft<'_> {
                     "let those go first, or all of it: --delete all"
                 };
                 self.skip(WhyNot::Protected, &target, reason, Some(hint.into()));
+                kept_here.push(target.to_string());
                 continue;
             }
             if self.is_protected_provider(&target, operation) {
-                // A pool that stays keeps its cluster.
-                kept_pools.push(target.to_string());
+                // A pool that stays keeps its cluster, and a cluster its network.
+                kept_here.push(target.to_string());
                 continue;
             }
             let mut needs: BTreeSet<StepId> =
@@ -125,6 +161,22 @@ impl Draft<'_> {
     }
 }
 
+/// Operations, each after those that it needs.
+fn from_the_inside(operations: &[Operation]) -> Vec<&Operation> {
+    let mut order: Vec<&Operation> = Vec::new();
+    let mut left: Vec<&Operation> = operations.iter().collect();
+    while !left.is_empty() {
+        let waits =
+            |operation: &&Operation| operation.needs.iter().any(|need| left.iter().any(|other| other.target == *need));
+        let (later, ready): (Vec<&Operation>, Vec<&Operation>) = left.iter().partition(|operation| waits(operation));
+        // A circle of needs cannot be: whoever made one gets them in the order they came.
+        let ready = if ready.is_empty() { later.clone() } else { ready };
+        left.retain(|operation| !ready.iter().any(|done| done.target == operation.target));
+        order.extend(ready);
+    }
+    order
+}
+
 impl Draft<'_> {
     /// A cluster that does not answer goes with all that could not be looked at in it, where it is named, the provider alone
     /// can take it away, and the policy protects nothing that may be in it. What is said of it then.
@@ -149,10 +201,11 @@ impl Draft<'_> {
     }
 }
 
-fn provider_target(target: &ProviderTarget) -> Target {
+pub(super) fn provider_target(target: &ProviderTarget) -> Target {
     match target {
         ProviderTarget::Cluster(name) => Target::Cluster(name.clone()),
         ProviderTarget::NodePool(name) => Target::NodePool(name.clone()),
+        ProviderTarget::Part(id) => Target::Part(id.clone()),
     }
 }
 

@@ -140,7 +140,9 @@ impl Draft<'_> {
                     let kind = id.key().kind;
                     step.expect == Expect::New && !is_builtin(&kind) && !brought.contains_key(&kind)
                 }
-                Target::Cluster(_) | Target::NodePool(_) | Target::Release(_) | Target::Queue(_) => false,
+                Target::Cluster(_) | Target::NodePool(_) | Target::Part(_) | Target::Release(_) | Target::Queue(_) => {
+                    false
+                }
             })
             .map(|step| step.id.clone())
             .collect();

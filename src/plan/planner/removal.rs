@@ -142,7 +142,9 @@ impl Draft<'_> {
             .filter(|step| matches!(step.action, Action::Delete | Action::Replace))
             .filter_map(|step| match &step.target {
                 Target::Object(id) => Some(id.clone()),
-                Target::Cluster(_) | Target::NodePool(_) | Target::Release(_) | Target::Queue(_) => None,
+                Target::Cluster(_) | Target::NodePool(_) | Target::Part(_) | Target::Release(_) | Target::Queue(_) => {
+                    None
+                }
             })
             .collect();
         for id in doomed {
@@ -186,7 +188,7 @@ impl Draft<'_> {
                     (removal_wave(&id.gvk.group_kind()), namespace)
                 }
                 Target::Release(id) => (RELEASE_WAVE, Some(id.namespace.clone())),
-                Target::Cluster(_) | Target::NodePool(_) | Target::Queue(_) => continue,
+                Target::Cluster(_) | Target::NodePool(_) | Target::Part(_) | Target::Queue(_) => continue,
             };
             waves.entry(place.clone()).or_default().entry(wave).or_default().push(step.id.clone());
             placed.push((step.id.clone(), wave, place));

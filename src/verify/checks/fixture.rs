@@ -25,6 +25,7 @@ pub(crate) fn desired(manifests: Vec<Value>) -> Desired {
                 kubeconfig: None,
                 uid: None,
                 kind: Default::default(),
+                eks: None,
             },
             pools: BTreeMap::new(),
         },

@@ -20,16 +20,12 @@ pub(crate) fn plan(wanted: &Wanted, seen: &Observed) -> Vec<Operation> {
         // What cannot be seen is neither created nor changed.
         Seen::Unknown(_) => return operations,
         Seen::Absent => {
-            operations.push(Operation {
-                action: OperationAction::Create,
-                target: cluster.clone(),
-                reason: "there is no local cluster of this name".into(),
-                diff: Vec::new(),
-                disruption: Disruption::None,
-                expect: String::new(),
-                needs: Vec::new(),
-                deadline_seconds: CLUSTER_SECONDS,
-            });
+            operations.push(Operation::new(
+                OperationAction::Create,
+                cluster.clone(),
+                "there is no local cluster of this name",
+                CLUSTER_SECONDS,
+            ));
             vec![cluster]
         }
         Seen::Present(found) => {
@@ -38,14 +34,13 @@ pub(crate) fn plan(wanted: &Wanted, seen: &Observed) -> Vec<Operation> {
             }
             if !found.running {
                 operations.push(Operation {
-                    action: OperationAction::Start,
-                    target: cluster,
-                    reason: "not all of its processes run; its node pools are seen when they do".into(),
-                    diff: Vec::new(),
-                    disruption: Disruption::None,
                     expect: found.fingerprint.clone(),
-                    needs: Vec::new(),
-                    deadline_seconds: CLUSTER_SECONDS,
+                    ..Operation::new(
+                        OperationAction::Start,
+                        cluster,
+                        "not all of its processes run; its node pools are seen when they do",
+                        CLUSTER_SECONDS,
+                    )
                 });
                 return operations;
             }
@@ -77,14 +72,15 @@ pub(crate) fn plan_destroy(wanted: &Wanted, seen: &Observed) -> Vec<Operation> {
         .collect();
     let needs = operations.iter().map(|operation| operation.target.clone()).collect();
     operations.push(Operation {
-        action: OperationAction::Delete,
-        target: ProviderTarget::Cluster(wanted.cluster.name.clone()),
-        reason: "the platform is destroyed".into(),
-        diff: Vec::new(),
         disruption: Disruption::LosesData(format!("everything in local cluster {}", wanted.cluster.name)),
         expect: cluster.fingerprint.clone(),
         needs,
-        deadline_seconds: POOL_SECONDS,
+        ..Operation::new(
+            OperationAction::Delete,
+            ProviderTarget::Cluster(wanted.cluster.name.clone()),
+            "the platform is destroyed",
+            POOL_SECONDS,
+        )
     });
     operations
 }
@@ -97,28 +93,28 @@ fn other_version(wanted: &Wanted, found: &ClusterSeen) -> Option<Operation> {
     }
     let diff = FieldDiff { path: "version".into(), old: Some(has.into()), new: Some(minor.into()) };
     Some(Operation {
-        action: OperationAction::Replace,
-        target: ProviderTarget::Cluster(wanted.cluster.name.clone()),
-        reason: format!("a local cluster keeps its minor version; it must be deleted and made anew for {minor}"),
         diff: vec![diff],
         disruption: Disruption::LosesData(format!("everything in local cluster {}", wanted.cluster.name)),
         expect: found.fingerprint.clone(),
-        needs: Vec::new(),
-        deadline_seconds: CLUSTER_SECONDS,
+        ..Operation::new(
+            OperationAction::Replace,
+            ProviderTarget::Cluster(wanted.cluster.name.clone()),
+            format!("a local cluster keeps its minor version; it must be deleted and made anew for {minor}"),
+            CLUSTER_SECONDS,
+        )
     })
 }
 
 fn create(pool: &PoolSpec, needs: &[ProviderTarget]) -> Operation {
     let nodes = pool.size.min;
     Operation {
-        action: OperationAction::Create,
-        target: ProviderTarget::NodePool(pool.name.clone()),
-        reason: format!("there is no such pool; {nodes} simulated nodes are made"),
-        diff: Vec::new(),
-        disruption: Disruption::None,
-        expect: String::new(),
         needs: needs.to_vec(),
-        deadline_seconds: POOL_SECONDS,
+        ..Operation::new(
+            OperationAction::Create,
+            ProviderTarget::NodePool(pool.name.clone()),
+            format!("there is no such pool; {nodes} simulated nodes are made"),
+            POOL_SECONDS,
+        )
     }
 }
 
@@ -132,14 +128,11 @@ fn update(pool: &PoolSpec, found: &PoolSeen, needs: &[ProviderTarget]) -> Option
     };
     changes.extend(found.deviations.iter().cloned());
     Some(Operation {
-        action: OperationAction::Update,
-        target: ProviderTarget::NodePool(pool.name.clone()),
-        reason: reason.into(),
         diff: changes,
         disruption: disruption(pool, found),
         expect: found.fingerprint.clone(),
         needs: needs.to_vec(),
-        deadline_seconds: POOL_SECONDS,
+        ..Operation::new(OperationAction::Update, ProviderTarget::NodePool(pool.name.clone()), reason, POOL_SECONDS)
     })
 }
 
@@ -165,18 +158,13 @@ fn disruption(pool: &PoolSpec, found: &PoolSeen) -> Disruption {
 fn delete(name: &str, found: &PoolSeen, reason: &str) -> Operation {
     let stopped = jobs(found, |_| true);
     Operation {
-        action: OperationAction::Delete,
-        target: ProviderTarget::NodePool(name.into()),
-        reason: reason.into(),
-        diff: Vec::new(),
         disruption: if stopped.is_empty() {
             Disruption::None
         } else {
             Disruption::Stops(format!("Job pods {}", stopped.join(", ")))
         },
         expect: found.fingerprint.clone(),
-        needs: Vec::new(),
-        deadline_seconds: POOL_SECONDS,
+        ..Operation::new(OperationAction::Delete, ProviderTarget::NodePool(name.into()), reason, POOL_SECONDS)
     }
 }
 

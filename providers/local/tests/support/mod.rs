@@ -161,6 +161,7 @@ pub fn wanted(cluster: &str, pools: Vec<PoolSpec>) -> Wanted {
             kubeconfig: None,
             uid: None,
             kind: Default::default(),
+            eks: None,
         },
         pools: pools.into_iter().map(|pool| (pool.name.clone(), pool)).collect(),
     }
