@@ -13,4 +13,5 @@ mod unproven;
 pub use fault::{Fault, FaultError};
 pub use provider::{Rehearsal, RehearsalProvider};
 pub use shape::rehearsed;
+pub use system::install;
 pub use unproven::unproven;

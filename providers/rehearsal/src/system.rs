@@ -16,7 +16,7 @@ const IMAGE: &str = "registry.k8s.io/pause:3.10.1";
 ///
 /// # Errors
 /// The API server refused one.
-pub(crate) async fn install(client: &kube::Client, wanted: &Wanted) -> Result<(), ServerWords> {
+pub async fn install(client: &kube::Client, wanted: &Wanted) -> Result<(), ServerWords> {
     let params = PatchParams::apply(MANAGER).force();
     let deployments = Api::<Deployment>::namespaced(client.clone(), NAMESPACE);
     for workload in system_workloads(wanted.cluster.provider) {

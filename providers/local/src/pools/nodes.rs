@@ -25,11 +25,12 @@ pub(super) fn labels(blueprint: &str, pool: &PoolSpec, node: &str) -> BTreeMap<S
     if let Some(machine) = &pool.machine {
         labels.insert("node.kubernetes.io/instance-type".into(), machine.clone());
     }
+    // Pods find nodes by these two; whose a node is, its annotations say. A played cloud's groups have labels of their own here.
+    labels.insert(names::POOL.into(), pool.name.clone());
+    labels.insert(names::BLUEPRINT.into(), blueprint.into());
     labels.extend(pool.labels.clone());
     // By these it is found and told apart, so the pool's own cannot take their place.
     labels.insert("kubernetes.io/hostname".into(), node.into());
-    labels.insert(names::POOL.into(), pool.name.clone());
-    labels.insert(names::BLUEPRINT.into(), blueprint.into());
     labels.insert(names::SIMULATED.into(), "true".into());
     labels
 }

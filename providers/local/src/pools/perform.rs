@@ -196,11 +196,11 @@ async fn ready(client: &kube::Client, pool: &PoolSpec, progress: ProgressSink<'_
     }
     progress(Progress(format!("waiting for {} simulated nodes of pool {} to be ready", pool.size.min, pool.name)));
     let api = Api::<Node>::all(client.clone());
-    let of_pool = ListParams::default().labels(&format!("{}={}", names::POOL, pool.name));
+    let simulated = ListParams::default().labels(&format!("{}=true", names::SIMULATED));
     let wanted = nodes::names_of(pool);
     let wait = Wait::new(format!("the nodes of pool {} to be ready", pool.name), READY);
     loop {
-        let found = api.list(&of_pool).await.map_err(LocalError::api(format!("list the nodes of {}", pool.name)))?;
+        let found = api.list(&simulated).await.map_err(LocalError::api(format!("list the nodes of {}", pool.name)))?;
         if wanted.iter().all(|name| found.items.iter().any(|node| node.name_any() == *name && is_ready(node))) {
             return Ok(());
         }

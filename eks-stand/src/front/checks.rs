@@ -1,0 +1,119 @@
+//! Quirk: what EKS refuses and fakecloud accepts. Each message is EKS's own; where it was seen is named beside it.
+
+use serde_json::Value;
+
+use super::answer::Refusal;
+use crate::emulators::Emulators;
+use crate::xml;
+
+const EFFECTS: [&str; 3] = ["NO_SCHEDULE", "NO_EXECUTE", "PREFER_NO_SCHEDULE"];
+
+/// Taints are spelled as the API spells them (awsdocs/amazon-eks-user-guide #617).
+pub(super) fn taints(taints: &Value) -> Result<(), Refusal> {
+    for taint in taints.as_array().into_iter().flatten() {
+        let effect = taint["effect"].as_str().unwrap_or_default();
+        if !EFFECTS.contains(&effect) {
+            let message = format!("Invalid taint effect: {effect}, must be one of these [{}]", EFFECTS.join(", "));
+            return Err(Refusal::new("InvalidParameterException", message));
+        }
+    }
+    Ok(())
+}
+
+/// min <= desired <= max (rancher/rancher #30994, sassoftware/viya4-iac-aws #298, ministryofjustice/cloud-platform-infrastructure #4595);
+/// on an update a desired size that is below the new least has words of its own (terraform-aws-modules/terraform-aws-eks #3306).
+pub(super) fn scaling(wanted: &Value, has: Option<&Value>) -> Result<(), Refusal> {
+    let size = |name: &str| wanted[name].as_i64().or_else(|| has.and_then(|has| has[name].as_i64()));
+    let (min, max, desired) = (size("minSize"), size("maxSize"), size("desiredSize"));
+    let above = |left: Option<i64>, right: Option<i64>| left.zip(right).is_some_and(|(left, right)| left > right);
+    let message = if max.is_some_and(|max| max < 1) {
+        // The model's own bound (upstream: scalingConfig.maxSize is 1 or more).
+        "maxSize is not valid".to_owned()
+    } else if above(min, max) {
+        "minSize can't be greater than maxSize".to_owned()
+    } else if above(desired, max) {
+        "desiredSize can't be greater than maxSize".to_owned()
+    } else if above(min, desired) {
+        match has {
+            None => "minSize can't be greater than desiredSize".to_owned(),
+            Some(_) => format!(
+                "Minimum capacity {} can't be greater than desired size {}",
+                min.unwrap_or_default(),
+                desired.unwrap_or_default()
+            ),
+        }
+    } else {
+        return Ok(());
+    };
+    Err(Refusal::new("InvalidParameterException", message))
+}
+
+/// Where subnets are, as EC2 knows them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Place {
+    pub(super) vpc: String,
+    pub(super) zones: Vec<String>,
+}
+
+/// Subnets exist: fakecloud asks no EC2, and the stand's EC2 is another emulator. EKS passes EC2's words on.
+pub(super) async fn subnets(emulators: &Emulators, subnets: &Value) -> Result<Place, Refusal> {
+    let refused = |message: String| Refusal::new("InvalidParameterException", message);
+    let ids: Vec<&str> = subnets.as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+    if ids.is_empty() {
+        return Err(refused("Subnets are required".into()));
+    }
+    let names: Vec<String> = (1..=ids.len()).map(|index| format!("SubnetId.{index}")).collect();
+    let parameters: Vec<(&str, &str)> = names.iter().map(String::as_str).zip(ids).collect();
+    let found = emulators.ec2("DescribeSubnets", &parameters).await.map_err(|error| match error {
+        crate::StandError::Ask { why, .. } => refused(why),
+        other => refused(other.to_string()),
+    })?;
+    let vpc = xml::text(&found, "vpcId").unwrap_or_default().to_owned();
+    let mut zones: Vec<String> = xml::all(&found, "availabilityZone").map(str::to_owned).collect();
+    zones.sort();
+    zones.dedup();
+    Ok(Place { vpc, zones })
+}
+
+/// A control plane spans two zones (hashicorp/terraform-provider-aws #7904: EKS's words).
+pub(super) fn two_zones(place: &Place) -> Result<(), Refusal> {
+    if place.zones.len() >= 2 {
+        return Ok(());
+    }
+    Err(Refusal::new("InvalidParameterException", "Subnets specified must be in at least two different AZs"))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn sizes_are_in_order() {
+        let said =
+            |wanted: Value, has: Option<Value>| scaling(&wanted, has.as_ref()).err().map(|refusal| refusal.message);
+        assert_eq!(said(json!({"minSize": 0, "maxSize": 4, "desiredSize": 0}), None), None);
+        assert_eq!(
+            said(json!({"minSize": 5, "maxSize": 1, "desiredSize": 9}), None).unwrap(),
+            "minSize can't be greater than maxSize"
+        );
+        assert_eq!(
+            said(json!({"minSize": 1, "maxSize": 2, "desiredSize": 9}), None).unwrap(),
+            "desiredSize can't be greater than maxSize"
+        );
+        let has = json!({"minSize": 0, "maxSize": 4, "desiredSize": 2});
+        assert_eq!(said(json!({"maxSize": 8}), Some(has.clone())), None);
+        assert_eq!(
+            said(json!({"minSize": 3}), Some(has)).unwrap(),
+            "Minimum capacity 3 can't be greater than desired size 2"
+        );
+    }
+
+    #[test]
+    fn effects_are_spelled_as_the_api_spells_them() {
+        assert_eq!(taints(&json!([{"key": "a", "effect": "NO_SCHEDULE"}])), Ok(()));
+        let refusal = taints(&json!([{"key": "a", "effect": "NoSchedule"}])).unwrap_err();
+        assert!(refusal.message.contains("Invalid taint effect: NoSchedule"), "{refusal:?}");
+    }
+}

@@ -1,0 +1,155 @@
+//! The one endpoint: every request is understood, written down, and answered by an emulator, by a quirk, or by both.
+
+mod answer;
+mod checks;
+mod eks;
+mod quotas;
+mod tokens;
+mod world;
+
+use std::convert::Infallible;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::Path;
+use std::sync::Arc;
+
+use http::{Request, Response, StatusCode};
+use http_body_util::{BodyExt as _, Full};
+use hyper::body::{Bytes, Incoming};
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::server::conn::auto;
+use serde_json::json;
+use tokio::net::TcpListener;
+use wbk_provider_local::cluster::Clusters;
+
+pub(crate) use world::Issue;
+
+use crate::StandError;
+use crate::asked::Asked;
+use crate::emulators::Emulators;
+use crate::requests::Requests;
+use answer::Answer;
+
+/// The endpoint's parts.
+pub(crate) struct Front {
+    eks: Arc<eks::Eks>,
+    quotas: quotas::Quotas,
+    pub(crate) requests: Requests,
+}
+
+/// Where it listens, before it answers: microburst must know it, and it must know microburst.
+pub(crate) struct Place {
+    listener: TcpListener,
+    pub(crate) address: SocketAddr,
+}
+
+impl Place {
+    pub(crate) async fn take() -> Result<Self, StandError> {
+        let failed = || StandError::file("listen on", Path::new("127.0.0.1"));
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.map_err(failed())?;
+        let address = listener.local_addr().map_err(failed())?;
+        Ok(Self { listener, address })
+    }
+}
+
+impl Front {
+    pub(crate) fn new(
+        emulators: Emulators,
+        local: wbk_provider_local::Settings,
+        hosts: Arc<[String]>,
+        requests: Requests,
+    ) -> Arc<Self> {
+        let eks = eks::Eks {
+            emulators,
+            local,
+            hosts,
+            world: world::World::default(),
+            tokens: tokens::Tokens::default(),
+            planes: std::sync::atomic::AtomicU32::new(0),
+            tasks: tokio::sync::Mutex::default(),
+            writing: tokio::sync::Mutex::default(),
+        };
+        Arc::new(Self { eks: Arc::new(eks), quotas: quotas::Quotas::default(), requests })
+    }
+
+    /// Answers at that place, until its task is aborted.
+    pub(crate) async fn serve(self: Arc<Self>, place: Place) {
+        let mut connections = tokio::task::JoinSet::new();
+        while let Ok((stream, _)) = place.listener.accept().await {
+            let front = Arc::clone(&self);
+            connections.spawn(async move {
+                let service = service_fn(move |request| {
+                    let front = Arc::clone(&front);
+                    async move { Ok::<_, Infallible>(front.answer(request).await.map(Full::new)) }
+                });
+                // A client that goes in the middle is its own affair.
+                let _ended =
+                    auto::Builder::new(TokioExecutor::new()).serve_connection(TokioIo::new(stream), service).await;
+            });
+        }
+    }
+
+    async fn answer(&self, request: Request<Incoming>) -> Answer {
+        let (parts, body) = request.into_parts();
+        let body = match body.collect().await {
+            Ok(body) => body.to_bytes(),
+            Err(error) => return unanswered(&error.to_string()),
+        };
+        let asked = Asked::of(&parts, &body);
+        let quota = || {
+            (asked.service == "servicequotas")
+                .then(|| self.quotas.answer(&asked.operation, &body, &asked.region))
+                .flatten()
+        };
+        let answered = if let Some(call) = &asked.eks {
+            // Its own task: what was begun for a request is finished when its client goes away, as on a server of AWS.
+            let (eks, call) = (Arc::clone(&self.eks), call.clone());
+            let work = tokio::spawn(async move { eks.answer(&call, Request::from_parts(parts, body)).await });
+            work.await.unwrap_or_else(|error| Err(StandError::Ask { whom: "the stand".into(), why: error.to_string() }))
+        } else if let Some(answer) = quota() {
+            Ok(answer)
+        } else {
+            self.eks.emulators.send(&asked.service, Request::from_parts(parts, body)).await
+        };
+        let answer = answered.unwrap_or_else(|error| unanswered(&error.to_string()));
+        self.requests.note(&asked, answer.status().as_u16(), answer::error_of(&answer));
+        answer
+    }
+
+    /// Sets a quota of EC2.
+    pub(crate) fn set_quota(&self, code: &str, value: f64) {
+        self.quotas.set(code, value);
+    }
+
+    /// The next node group of that pool fails.
+    pub(crate) fn fail_node_group(&self, pool: &str, issue: Issue) {
+        self.eks.world.fail(pool, issue);
+    }
+
+    /// Ends every control plane, and whatever works on one.
+    pub(crate) async fn end_planes(&self) {
+        self.eks.tasks.lock().await.shutdown().await;
+        self.eks.world.clear();
+        let clusters = Clusters::new(self.eks.local.clone());
+        for status in clusters.list().unwrap_or_default() {
+            if let Err(error) = clusters.delete(&status.name, &|_| {}).await {
+                eprintln!("could not end a control plane: {error}");
+            }
+        }
+    }
+
+    /// An empty account.
+    pub(crate) async fn reset(&self) -> Result<(), StandError> {
+        self.end_planes().await;
+        self.eks.tokens.clear();
+        self.quotas.clear();
+        self.eks.emulators.post("eks", "/_reset").await?;
+        self.eks.emulators.post("ec2", "/moto-api/reset").await?;
+        self.requests.clear();
+        Ok(())
+    }
+}
+
+fn unanswered(why: &str) -> Response<Bytes> {
+    answer::json_answer(StatusCode::BAD_GATEWAY, &json!({"message": why}))
+}
