@@ -15,7 +15,9 @@ use crate::StandError;
 /// A client of both.
 #[derive(Clone)]
 pub(crate) struct Emulators {
-    client: Client<HttpConnector, Full<Bytes>>,
+    /// moto closes each connection after its answer; one that is kept would be found closed by the next request.
+    once: Client<HttpConnector, Full<Bytes>>,
+    kept: Client<HttpConnector, Full<Bytes>>,
     moto: SocketAddr,
     fakecloud: SocketAddr,
     region: String,
@@ -23,9 +25,10 @@ pub(crate) struct Emulators {
 
 impl Emulators {
     pub(crate) fn new(moto: SocketAddr, fakecloud: SocketAddr, region: &str) -> Self {
-        // moto closes each connection after its answer; one that is kept would be found closed by the next request.
-        let client = Client::builder(TokioExecutor::new()).pool_max_idle_per_host(0).build(HttpConnector::new());
-        Self { client, moto, fakecloud, region: region.into() }
+        let mut builder = Client::builder(TokioExecutor::new());
+        let kept = builder.build(HttpConnector::new());
+        let once = builder.pool_max_idle_per_host(0).build(HttpConnector::new());
+        Self { once, kept, moto, fakecloud, region: region.into() }
     }
 
     /// EKS, IAM and STS are fakecloud's: moto has 17 of the 64 operations of EKS. So are Auto Scaling groups, since fakecloud makes
@@ -47,7 +50,8 @@ impl Emulators {
             parts.headers.remove(hop);
         }
         let sent = Request::from_parts(parts, Full::new(body));
-        let answer = self.client.request(sent).await.map_err(|error| self.failed(service, error))?;
+        let client = if address == self.moto { &self.once } else { &self.kept };
+        let answer = client.request(sent).await.map_err(|error| self.failed(service, error))?;
         let (mut parts, body) = answer.into_parts();
         let body = body.collect().await.map_err(|error| self.failed(service, error))?.to_bytes();
         for hop in [header::CONNECTION, header::TRANSFER_ENCODING, header::CONTENT_LENGTH] {
@@ -67,19 +71,34 @@ impl Emulators {
     /// The stand's own question to EC2; its answer as XML.
     ///
     /// # Errors
-    /// EC2 refused: its code and words.
+    /// EC2 refused: its words.
     pub(crate) async fn ec2(&self, action: &str, parameters: &[(&str, &str)]) -> Result<String, StandError> {
-        let all = [("Action", action), ("Version", "2016-11-15")].into_iter().chain(parameters.iter().copied());
+        self.query("ec2", "2016-11-15", action, parameters).await
+    }
+
+    /// The stand's own question to IAM, likewise.
+    pub(crate) async fn iam(&self, action: &str, parameters: &[(&str, &str)]) -> Result<String, StandError> {
+        self.query("iam", "2010-05-08", action, parameters).await
+    }
+
+    async fn query(
+        &self,
+        service: &str,
+        version: &str,
+        action: &str,
+        parameters: &[(&str, &str)],
+    ) -> Result<String, StandError> {
+        let all = [("Action", action), ("Version", version)].into_iter().chain(parameters.iter().copied());
         let form = form_urlencoded::Serializer::new(String::new()).extend_pairs(all).finish();
         let builder =
             Request::post("/").header(header::CONTENT_TYPE, "application/x-www-form-urlencoded; charset=utf-8");
-        let request = self.own("ec2", builder, form.into())?;
-        let answer = self.send("ec2", request).await?;
+        let request = self.own(service, builder, form.into())?;
+        let answer = self.send(service, request).await?;
         let text = String::from_utf8_lossy(answer.body()).into_owned();
         if answer.status().is_success() {
             Ok(text)
         } else {
-            Err(self.failed("ec2", crate::xml::text(&text, "Message").unwrap_or(&text)))
+            Err(self.failed(service, crate::xml::text(&text, "Message").unwrap_or(&text)))
         }
     }
 

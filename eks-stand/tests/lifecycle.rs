@@ -16,6 +16,7 @@ fn faults_come_and_go_and_a_reset_empties_the_account() {
     let mut settings = Settings::of_environment();
     settings.faults = true;
     let stand = started(settings);
+    support::make_role(&stand);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let faults = |rules| runtime.block_on(stand.faults(&rules)).unwrap();
     faults(
@@ -77,6 +78,9 @@ fn a_stand_that_was_killed_leaves_nothing_for_long() {
     };
     let found = aws(&["ec2", "describe-subnets", "--query", "Subnets[0:2].SubnetId"]);
     let subnets = String::from_utf8(found.stdout).unwrap().trim().replace('\t', ",");
+    let trust = r#"{"Statement": [{"Effect": "Allow", "Action": "sts:AssumeRole", "Principal": {"Service": "eks.amazonaws.com"}}]}"#;
+    let made = aws(&["iam", "create-role", "--role-name", "eks", "--assume-role-policy-document", trust]);
+    assert!(made.status.success(), "{made:?}");
     let made = aws(&[
         "eks",
         "create-cluster",

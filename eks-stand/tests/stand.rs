@@ -204,6 +204,12 @@ fn what_eks_refuses_is_refused() {
     };
     assert!(create("subnetIds=subnet-0123").contains("The subnet ID 'subnet-0123' does not exist"));
     assert!(create(&format!("subnetIds={one}")).contains("at least two different AZs"));
+    let (one, two) = subnets(&stand);
+    let subnets = format!("subnetIds={one},{two}");
+    let nobody = "arn:aws:iam::123456789012:role/nobody";
+    let more = ["--name", "refused", "--role-arn", nobody, "--resources-vpc-config", &subnets];
+    let refused = aws(&stand, &[&["eks", "create-cluster"], &more[..]].concat()).unwrap_err();
+    assert!(refused.contains("could not be assumed because it does not exist"), "{refused}");
     create_cluster(&stand, "strict");
     // Nothing is asked of the API server, so it is still being started.
     let early = create_group(&stand, "strict", "early", &["--scaling-config", EMPTY]);

@@ -75,12 +75,44 @@ pub(super) async fn subnets(emulators: &Emulators, subnets: &Value) -> Result<Pl
     Ok(Place { vpc, zones })
 }
 
-/// A control plane spans two zones (hashicorp/terraform-provider-aws #7904: EKS's words).
+/// A control plane spans two zones (awsdocs/amazon-eks-user-guide #795).
 pub(super) fn two_zones(place: &Place) -> Result<(), Refusal> {
     if place.zones.len() >= 2 {
         return Ok(());
     }
     Err(Refusal::new("InvalidParameterException", "Subnets specified must be in at least two different AZs"))
+}
+
+/// The cluster's role exists and trusts EKS (terraform-aws-modules/terraform-aws-eks #2406); IAM is another emulator's part than EKS.
+pub(super) async fn cluster_role(emulators: &Emulators, arn: &Value) -> Result<(), Refusal> {
+    let arn = arn.as_str().unwrap_or_default();
+    if trust(emulators, arn).await.is_some_and(|trust| trust.contains("eks.amazonaws.com")) {
+        return Ok(());
+    }
+    let message = format!(
+        "Role with arn: {arn}, could not be assumed because it does not exist or the trusted entity is not correct"
+    );
+    Err(Refusal::new("InvalidParameterException", message))
+}
+
+/// The nodes' role trusts EC2 (eksctl-io/eksctl #3290); that one which does not exist gets the same words is assumed.
+pub(super) async fn node_role(emulators: &Emulators, arn: &Value) -> Result<(), Refusal> {
+    let arn = arn.as_str().unwrap_or_default();
+    if trust(emulators, arn).await.is_some_and(|trust| trust.contains("ec2.amazonaws.com")) {
+        return Ok(());
+    }
+    let message = format!(
+        "Following required service principals [ec2.amazonaws.com] were not found in the trust relationships of nodeRole {arn}"
+    );
+    Err(Refusal::new("InvalidParameterException", message))
+}
+
+/// A role's trust policy, percent-encoded as IAM tells it; principals have no letter that is.
+async fn trust(emulators: &Emulators, arn: &str) -> Option<String> {
+    let name = arn.rsplit('/').next()?;
+    // That there is none is what was asked.
+    let found = emulators.iam("GetRole", &[("RoleName", name)]).await.ok()?;
+    xml::text(&found, "AssumeRolePolicyDocument").map(str::to_owned)
 }
 
 #[cfg(test)]

@@ -113,7 +113,8 @@ impl Eks {
             Ok(place) => place,
             Err(refusal) => return Ok(Err(refusal)),
         };
-        if let Err(refusal) = checks::two_zones(&place) {
+        let role = checks::cluster_role(&self.emulators, &body["roleArn"]).await;
+        if let Err(refusal) = checks::two_zones(&place).and(role) {
             return Ok(Err(refusal));
         }
         let answer = self.once(call, body, request).await?;
@@ -193,10 +194,12 @@ impl Eks {
             let (_, listed) = self.emulators.eks("GET", &format!("{path}/{part}")).await?;
             let key = if part == "node-groups" { "nodegroups" } else { "fargateProfileNames" };
             if listed[key].as_array().is_some_and(|some| !some.is_empty()) {
+                // EKS's words (kubernetes-sigs/cluster-api-provider-aws #2176).
                 return Ok(Err(Refusal::new("ResourceInUseException", format!("Cluster has {words} attached"))));
             }
         }
         if cluster.phase() == Phase::Creating {
+            // Assumed: the documentation is silent about it.
             let message = format!("Cluster '{}' is being created and cannot be deleted now", cluster.name);
             return Ok(Err(Refusal::new("ResourceInUseException", message)));
         }
@@ -243,7 +246,8 @@ impl Eks {
         {
             return Ok(Err(refusal));
         }
-        if let Err(refusal) = checks::subnets(&self.emulators, &body["subnets"]).await {
+        let role = checks::node_role(&self.emulators, &body["nodeRole"]).await;
+        if let Err(refusal) = checks::subnets(&self.emulators, &body["subnets"]).await.and(role) {
             return Ok(Err(refusal));
         }
         let answer = self.once(call, body, request).await?;
@@ -270,15 +274,10 @@ impl Eks {
         if let Some(before) = repeated {
             return Ok(Ok(before));
         }
-        match cluster.group(name) {
-            Some(GroupPhase::Creating | GroupPhase::Updating | GroupPhase::Deleting) => {
-                // One update at a time for each node group; the wording is not EKS's.
-                return Ok(Err(Refusal::new(
-                    "ResourceInUseException",
-                    format!("Nodegroup {name} is not in ACTIVE status"),
-                )));
-            }
-            Some(GroupPhase::Active | GroupPhase::Failed(_)) | None => {}
+        if cluster.group(name).is_some_and(|phase| phase != GroupPhase::Active) {
+            // EKS's words (aws/karpenter-provider-aws #133).
+            let message = "Nodegroup cannot be updated as it is currently not in Active State";
+            return Ok(Err(Refusal::new("ResourceInUseException", message)));
         }
         let (_, described) =
             self.emulators.eks("GET", &format!("/clusters/{}/node-groups/{name}", cluster.name)).await?;

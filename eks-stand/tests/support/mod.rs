@@ -25,6 +25,7 @@ pub fn stand() -> Arc<Stand> {
         return stand;
     }
     let stand = Arc::new(started(Settings::of_environment()));
+    make_role(&stand);
     *shared = Arc::downgrade(&stand);
     stand
 }
@@ -58,6 +59,13 @@ pub fn aws(stand: &Stand, arguments: &[&str]) -> Result<Value, String> {
 /// Runs it, and it must succeed.
 pub fn ok(stand: &Stand, arguments: &[&str]) -> Value {
     aws(stand, arguments).unwrap_or_else(|error| panic!("aws {arguments:?}: {error}"))
+}
+
+/// The one role of these tests, which clusters and nodes may have.
+pub fn make_role(stand: &Stand) {
+    let trust = r#"{"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "sts:AssumeRole",
+        "Principal": {"Service": ["eks.amazonaws.com", "ec2.amazonaws.com"]}}]}"#;
+    ok(stand, &["iam", "create-role", "--role-name", "eks", "--assume-role-policy-document", trust]);
 }
 
 /// Two subnets of the default VPC, in two zones.
