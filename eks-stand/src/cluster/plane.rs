@@ -103,6 +103,7 @@ impl Plane {
             kubeconfig: None,
             uid: None,
             kind: KindSpec::default(),
+            eks: None,
         };
         Wanted { blueprint: OWNER.into(), cluster, pools }
     }
