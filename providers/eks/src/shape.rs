@@ -1,0 +1,90 @@
+//! The cluster and its node groups as plain descriptions: wanted and found in the same words, as [`crate::part`] has the rest.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+use wbk_provider_api::{Capacity, EksAuthentication, EksEndpoint, EksSupport, Taint};
+
+/// A cluster.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ClusterShape {
+    /// Kubernetes minor version, `1.34`.
+    pub version: String,
+    /// The control plane's role.
+    pub role: RoleRef,
+    /// The subnets that its network interfaces are in.
+    pub subnets: BTreeSet<SubnetRef>,
+    /// From where the API server is reached.
+    pub endpoint: EksEndpoint,
+    /// How users get in.
+    pub authentication: EksAuthentication,
+    /// Logs that go to CloudWatch.
+    pub logging: BTreeSet<String>,
+    /// ARN of the KMS key that Secrets are encrypted with.
+    pub encryption_key: Option<String>,
+    /// What happens at the end of standard support.
+    pub support: EksSupport,
+    /// Whether AWS refuses to delete it.
+    pub deletion_protection: bool,
+}
+
+/// A managed node group.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct GroupShape {
+    /// Kubernetes minor version.
+    pub version: String,
+    /// Instance types.
+    pub machines: BTreeSet<String>,
+    /// The image, in the API's word.
+    pub ami: String,
+    /// How nodes are paid for.
+    pub capacity: Capacity,
+    /// GiB of the root disk.
+    pub disk_gib: u32,
+    /// Whether nodes have elastic fabric adapters.
+    pub efa: bool,
+    /// The capacity block that they are in.
+    pub capacity_block: Option<String>,
+    /// The subnets that nodes may be in.
+    pub subnets: BTreeSet<SubnetRef>,
+    /// The nodes' role.
+    pub role: RoleRef,
+    /// The fewest nodes.
+    pub min: u32,
+    /// The most; EKS knows no less than one.
+    pub max: u32,
+    /// Labels of nodes.
+    pub labels: BTreeMap<String, String>,
+    /// Taints of nodes, in Kubernetes' spelling.
+    pub taints: BTreeSet<Taint>,
+    /// Nodes that may be away at once during an update.
+    pub max_unavailable: u32,
+    /// Whether EKS replaces nodes that it finds broken.
+    pub repair: bool,
+}
+
+/// Fields of a [`GroupShape`] that only a new group has otherwise, by their names in a difference.
+pub const GROUP_FIXED: [&str; 8] =
+    ["machines", "ami", "capacity", "diskGib", "efa", "capacityBlock", "subnets", "role"];
+
+/// A subnet: by the name of its part, or by its id where it is somebody else's.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum SubnetRef {
+    /// One of ours.
+    Part(String),
+    /// `subnet-…`.
+    Id(String),
+}
+
+/// A role: by the name of its part, or by its ARN where it is somebody else's.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum RoleRef {
+    /// One of ours.
+    Part(String),
+    /// `arn:aws:iam::…`.
+    Arn(String),
+}

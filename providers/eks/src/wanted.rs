@@ -1,0 +1,456 @@
+//! What a blueprint asks of AWS, thing by thing, with what each needs to be there first. Pure.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::{Value, json};
+use wbk_provider_api::{
+    EksAutoscaler, EksIdentity, EksIdentityWay, EksNat, EksNetwork, EksSpec, PartId, PoolSpec, ProviderTarget,
+    TaintEffect, Wanted,
+};
+
+use crate::layout::layout;
+use crate::marks::{Marks, POOL};
+use crate::part::{Part, Role, Tier, Trust, Way, sort};
+use crate::shape::{ClusterShape, GroupShape, RoleRef, SubnetRef};
+use crate::world::World;
+
+/// Names of parts that there is one of.
+pub const CLUSTER_ROLE: &str = "cluster";
+/// See [`CLUSTER_ROLE`].
+pub const NODE_ROLE: &str = "node";
+/// See [`CLUSTER_ROLE`].
+pub const NETWORK: &str = "network";
+
+/// Add-ons that nodes cannot do without: they are there before the first node group. The others need nodes to run on.
+const BEFORE_NODES: [&str; 3] = ["vpc-cni", "kube-proxy", "eks-pod-identity-agent"];
+
+/// Service accounts of add-ons that call AWS, with the policy that AWS keeps for each (EKS user guide, "Amazon EKS add-ons").
+const ADDON_IDENTITIES: [(&str, &str, &str); 3] = [
+    ("aws-ebs-csi-driver", "ebs-csi-controller-sa", "service-role/AmazonEBSCSIDriverPolicy"),
+    ("aws-efs-csi-driver", "efs-csi-controller-sa", "service-role/AmazonEFSCSIDriverPolicy"),
+    ("aws-mountpoint-s3-csi-driver", "s3-csi-driver-sa", "AmazonS3ReadOnlyAccess"),
+];
+
+/// Everything that is asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Platform {
+    /// The parts.
+    pub parts: BTreeMap<PartId, WantedPart>,
+    /// The cluster.
+    pub cluster: ClusterShape,
+    /// Its tags.
+    pub cluster_tags: BTreeMap<String, String>,
+    /// What the cluster needs first.
+    pub cluster_needs: BTreeSet<ProviderTarget>,
+    /// Node groups, by pool.
+    pub groups: BTreeMap<String, WantedGroup>,
+    /// What could not be worked out, in words: nothing is made while there is any.
+    pub gaps: Vec<String>,
+}
+
+/// One part.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WantedPart {
+    /// What it is.
+    pub part: Part,
+    /// Its tags.
+    pub tags: BTreeMap<String, String>,
+    /// What must be there first.
+    pub needs: BTreeSet<ProviderTarget>,
+}
+
+/// One node group.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WantedGroup {
+    /// What it is.
+    pub shape: GroupShape,
+    /// Its tags.
+    pub tags: BTreeMap<String, String>,
+    /// What the autoscaler reads on the Auto Scaling group behind it.
+    pub scaling_tags: BTreeMap<String, String>,
+    /// What must be there first.
+    pub needs: BTreeSet<ProviderTarget>,
+}
+
+/// Works it out. `world` decides what the region and what exists decide: zones, addresses, default versions.
+///
+/// # Panics
+/// `wanted` is not of EKS.
+pub fn platform(wanted: &Wanted, world: &World) -> Platform {
+    let spec = wanted.cluster.eks.as_deref().expect("a blueprint of EKS has what only EKS has");
+    let mut draft = Draft { wanted, spec, world, marks: Marks::of(wanted), parts: BTreeMap::new(), gaps: Vec::new() };
+    let network = draft.network();
+    draft.roles();
+    draft.access();
+    draft.addons();
+    draft.identities();
+    let cluster = draft.cluster(&network);
+    let mut cluster_needs = draft.of_sort(&[sort::SUBNET]);
+    cluster_needs.extend(draft.there(sort::ROLE, CLUSTER_ROLE));
+    let groups = wanted.pools.values().map(|pool| (pool.name.clone(), draft.group(pool, &network))).collect();
+    let cluster_tags = draft.marks.tags("cluster", &[]);
+    let Draft { parts, gaps, .. } = draft;
+    Platform { parts, cluster, cluster_tags, cluster_needs, groups, gaps }
+}
+
+struct Draft<'a> {
+    wanted: &'a Wanted,
+    spec: &'a EksSpec,
+    world: &'a World,
+    marks: Marks,
+    parts: BTreeMap<PartId, WantedPart>,
+    gaps: Vec<String>,
+}
+
+/// The subnets of a platform.
+struct Network {
+    /// All of them, with their zones where they are ours.
+    all: BTreeSet<SubnetRef>,
+    /// Those for nodes, by zone; under "" where they are somebody else's.
+    nodes: BTreeMap<String, BTreeSet<SubnetRef>>,
+}
+
+impl Draft<'_> {
+    fn add(&mut self, name: &str, part: Part, extra: &[(&str, &str)], needs: impl IntoIterator<Item = ProviderTarget>) {
+        let tags = match &part {
+            // What has no name of its own to be tagged with in AWS.
+            Part::AccessEntry { .. }
+            | Part::PodIdentity { .. }
+            | Part::Addon { .. }
+            | Part::OidcProvider {}
+            | Part::Role(_) => {
+                let mut tags = self.marks.tags(name, extra);
+                tags.remove("Name");
+                tags
+            }
+            Part::Vpc { .. }
+            | Part::InternetGateway {}
+            | Part::Subnet { .. }
+            | Part::ElasticIp {}
+            | Part::NatGateway { .. }
+            | Part::RouteTable { .. } => self.marks.tags(name, extra),
+        };
+        self.parts.insert(part.id(name), WantedPart { part, tags, needs: needs.into_iter().collect() });
+    }
+
+    fn cluster_target(&self) -> ProviderTarget {
+        ProviderTarget::Cluster(self.wanted.cluster.name.clone())
+    }
+
+    fn there(&self, sort: &str, name: &str) -> Option<ProviderTarget> {
+        let id = PartId::new(sort, name);
+        self.parts.contains_key(&id).then_some(ProviderTarget::Part(id))
+    }
+
+    fn of_sort(&self, sorts: &[&str]) -> BTreeSet<ProviderTarget> {
+        self.parts.keys().filter(|id| sorts.contains(&id.sort.as_str())).cloned().map(ProviderTarget::Part).collect()
+    }
+
+    fn network(&mut self) -> Network {
+        let (cidr, zones, nat) = match &self.spec.network {
+            EksNetwork::Given { subnets } => {
+                let all: BTreeSet<SubnetRef> = subnets.iter().cloned().map(SubnetRef::Id).collect();
+                return Network { nodes: BTreeMap::from([(String::new(), all.clone())]), all };
+            }
+            EksNetwork::Own { cidr, zones, nat } => (cidr.clone(), self.zones(zones), *nat),
+        };
+        let part = |sort: &str, name: &str| ProviderTarget::Part(PartId::new(sort, name));
+        let vpc = part(sort::VPC, NETWORK);
+        self.add(NETWORK, Part::Vpc { cidr: cidr.clone() }, &[], []);
+        self.add(NETWORK, Part::InternetGateway {}, &[], [vpc.clone()]);
+        let tiers: &[Tier] = if nat == EksNat::None { &[Tier::Public] } else { &[Tier::Private, Tier::Public] };
+        let laid = layout(&cidr, &zones, tiers, &self.existing_subnets());
+        if laid.len() < zones.len() * tiers.len() {
+            self.gaps.push(format!("{cidr} has no room for subnets in {} zones", zones.len()));
+        }
+        let shared = format!("kubernetes.io/cluster/{}", self.wanted.cluster.name);
+        for ((tier, zone), cidr) in &laid {
+            let role = match tier {
+                Tier::Public => "kubernetes.io/role/elb",
+                Tier::Private => "kubernetes.io/role/internal-elb",
+            };
+            let subnet = Part::Subnet { zone: zone.clone(), cidr: cidr.clone(), tier: *tier };
+            self.add(&subnet_name(*tier, zone), subnet, &[(role, "1"), (&shared, "shared")], [vpc.clone()]);
+        }
+        self.routes(nat, &zones);
+        let of = |tier: Tier| -> BTreeMap<String, BTreeSet<SubnetRef>> {
+            let own = |zone: &String| BTreeSet::from([SubnetRef::Part(subnet_name(tier, zone))]);
+            zones.iter().map(|zone| (zone.clone(), own(zone))).collect()
+        };
+        let all = tiers.iter().flat_map(|tier| of(*tier).into_values().flatten()).collect();
+        Network { all, nodes: of(tiers[0]) }
+    }
+
+    fn routes(&mut self, nat: EksNat, zones: &[String]) {
+        let part = |sort: &str, name: &str| ProviderTarget::Part(PartId::new(sort, name));
+        let names = |tier: Tier, zones: &[String]| -> BTreeSet<String> {
+            zones.iter().map(|zone| subnet_name(tier, zone)).collect()
+        };
+        let subnets = |names: &BTreeSet<String>| -> Vec<ProviderTarget> {
+            names.iter().map(|name| part(sort::SUBNET, name)).collect()
+        };
+        let public = names(Tier::Public, zones);
+        let needs = subnets(&public).into_iter().chain([part(sort::INTERNET_GATEWAY, NETWORK)]);
+        self.add("public", Part::RouteTable { out: Way::Internet, subnets: public }, &[], needs);
+        let gateways: Vec<(String, Vec<String>)> = match nat {
+            EksNat::None => Vec::new(),
+            EksNat::One => {
+                // The one that is there stays where it is.
+                let there =
+                    |zone: &&String| self.world.parts.contains_key(&PartId::new(sort::NAT_GATEWAY, (*zone).clone()));
+                zones
+                    .iter()
+                    .find(there)
+                    .or(zones.first())
+                    .map(|zone| (zone.clone(), zones.to_vec()))
+                    .into_iter()
+                    .collect()
+            }
+            EksNat::PerZone => zones.iter().map(|zone| (zone.clone(), vec![zone.clone()])).collect(),
+        };
+        for (zone, served) in gateways {
+            let subnet = subnet_name(Tier::Public, &zone);
+            self.add(&zone, Part::ElasticIp {}, &[], [part(sort::INTERNET_GATEWAY, NETWORK)]);
+            let needs = [part(sort::ELASTIC_IP, &zone), part(sort::SUBNET, &subnet), part(sort::ROUTE_TABLE, "public")];
+            self.add(&zone, Part::NatGateway { subnet, address: zone.clone() }, &[], needs);
+            let served = names(Tier::Private, &served);
+            let needs = subnets(&served).into_iter().chain([part(sort::NAT_GATEWAY, &zone)]);
+            let name = if nat == EksNat::One { "private".to_owned() } else { format!("private-{zone}") };
+            self.add(&name, Part::RouteTable { out: Way::Nat(zone.clone()), subnets: served }, &[], needs);
+        }
+    }
+
+    /// Those that the blueprint names; else those that the network has already; else the first that the region offers.
+    fn zones(&mut self, named: &[String]) -> Vec<String> {
+        let there: BTreeSet<String> = self.existing_subnets().into_keys().map(|(_, zone)| zone).collect();
+        let zones: Vec<String> = match (named.is_empty(), there.is_empty()) {
+            (false, _) => named.iter().cloned().collect::<BTreeSet<String>>().into_iter().collect(),
+            (true, false) => there.into_iter().collect(),
+            (true, true) => self.world.zones.iter().take(EksNetwork::ZONES).cloned().collect(),
+        };
+        if zones.is_empty() {
+            self.gaps.push("the zones of the region could not be seen".into());
+        }
+        zones
+    }
+
+    fn existing_subnets(&self) -> BTreeMap<(Tier, String), String> {
+        let subnet = |part: &Part| match part {
+            Part::Subnet { zone, cidr, tier } => Some(((*tier, zone.clone()), cidr.clone())),
+            _ => None,
+        };
+        self.world.parts.values().filter_map(|found| subnet(&found.part)).collect()
+    }
+
+    fn managed(&self, policy: &str) -> String {
+        match policy.starts_with("arn:") {
+            true => policy.to_owned(),
+            false => format!("arn:{}:iam::aws:policy/{policy}", self.marks.partition()),
+        }
+    }
+
+    fn role(&mut self, name: &str, trust: Trust, policies: &[&str], inline: &BTreeMap<String, Value>) {
+        let managed = policies.iter().map(|policy| self.managed(policy)).collect();
+        let needs = match trust {
+            Trust::ServiceAccount { .. } => {
+                Some(ProviderTarget::Part(PartId::new(sort::OIDC_PROVIDER, self.wanted.cluster.name.clone())))
+            }
+            Trust::ControlPlane | Trust::Nodes | Trust::Pods | Trust::Other(_) => None,
+        };
+        self.add(name, Part::Role(Role { trust, managed, inline: inline.clone() }), &[], needs);
+    }
+
+    fn roles(&mut self) {
+        let none = BTreeMap::new();
+        if self.spec.cluster_role.is_none() {
+            self.role(CLUSTER_ROLE, Trust::ControlPlane, &["AmazonEKSClusterPolicy"], &none);
+        }
+        if self.spec.node_role.is_none() {
+            // What a node does itself: join, give pods addresses, pull images (EKS user guide, "Amazon EKS node IAM role").
+            let policies = ["AmazonEKSWorkerNodePolicy", "AmazonEKS_CNI_Policy", "AmazonEC2ContainerRegistryPullOnly"];
+            self.role(NODE_ROLE, Trust::Nodes, &policies, &none);
+        }
+        if self.spec.oidc {
+            let cluster = self.cluster_target();
+            self.add(&self.wanted.cluster.name.clone(), Part::OidcProvider {}, &[], [cluster]);
+        }
+    }
+
+    fn access(&mut self) {
+        for entry in &self.spec.access {
+            let policies = entry.policy.iter().map(|policy| (policy.clone(), entry.namespaces.clone())).collect();
+            let part = Part::AccessEntry { principal: entry.principal.clone(), groups: entry.groups.clone(), policies };
+            let cluster = self.cluster_target();
+            self.add(&entry.principal, part, &[], [cluster]);
+        }
+    }
+
+    fn addons(&mut self) {
+        // An add-on with pods of its own is well when they run, which takes a node that lets everybody in.
+        let hosts: Vec<ProviderTarget> = self
+            .wanted
+            .pools
+            .values()
+            .filter(|pool| {
+                pool.size.min > 0 && pool.taints.iter().all(|taint| taint.effect == TaintEffect::PreferNoSchedule)
+            })
+            .map(|pool| ProviderTarget::NodePool(pool.name.clone()))
+            .collect();
+        for (name, addon) in &self.spec.addons {
+            let version = addon
+                .version
+                .clone()
+                .or_else(|| self.addon_that_stays(name))
+                .or_else(|| self.world.addon_versions.get(name).cloned());
+            let Some(version) = version else {
+                self.gaps.push(format!("the versions of add-on {name} could not be seen"));
+                continue;
+            };
+            let part = Part::Addon { version, configuration: addon.configuration.clone() };
+            let hosts = if BEFORE_NODES.contains(&name.as_str()) { Vec::new() } else { hosts.clone() };
+            let needs = hosts.into_iter().chain([self.cluster_target()]);
+            self.add(name, part, &[], needs);
+        }
+    }
+
+    /// An add-on whose version nobody pinned keeps it while the cluster keeps its own: a default that AWS moves is no change of the
+    /// blueprint's.
+    fn addon_that_stays(&self, name: &str) -> Option<String> {
+        let cluster = self.world.cluster.present()?;
+        let wanted = self.wanted.cluster.version.as_ref().unwrap_or(&cluster.shape.version);
+        let found = self.world.parts.get(&PartId::new(sort::ADDON, name))?;
+        match &found.part {
+            Part::Addon { version, .. } if *wanted == cluster.shape.version => Some(version.clone()),
+            _ => None,
+        }
+    }
+
+    fn identities(&mut self) {
+        for identity in &self.spec.identities {
+            let EksIdentity { namespace, service_account, via, policies, inline } = identity;
+            let policies: Vec<&str> = policies.iter().map(String::as_str).collect();
+            match via {
+                EksIdentityWay::PodIdentity => self.pod_identity(namespace, service_account, &policies, inline),
+                EksIdentityWay::Irsa => {
+                    let trust = Trust::ServiceAccount { namespace: namespace.clone(), name: service_account.clone() };
+                    self.role(&identity_role(namespace, service_account), trust, &policies, inline);
+                }
+            }
+        }
+        for (addon, account, policy) in ADDON_IDENTITIES {
+            let told = self.spec.identities.iter().any(|identity| identity.service_account == account);
+            if self.spec.addons.contains_key(addon) && !told {
+                self.pod_identity("kube-system", account, &[policy], &BTreeMap::new());
+            }
+        }
+    }
+
+    fn pod_identity(&mut self, namespace: &str, account: &str, policies: &[&str], inline: &BTreeMap<String, Value>) {
+        let role = identity_role(namespace, account);
+        self.role(&role, Trust::Pods, policies, inline);
+        let needs = [self.cluster_target(), ProviderTarget::Part(PartId::new(sort::ROLE, role.clone()))];
+        let part = Part::PodIdentity { namespace: namespace.into(), service_account: account.into(), role };
+        self.add(&format!("{namespace}/{account}"), part, &[], needs);
+    }
+
+    fn cluster(&mut self, network: &Network) -> ClusterShape {
+        let spec = self.spec;
+        ClusterShape {
+            version: self.version(),
+            role: role_ref(spec.cluster_role.as_ref(), CLUSTER_ROLE),
+            subnets: network.all.clone(),
+            endpoint: spec.endpoint.clone(),
+            authentication: spec.authentication,
+            logging: spec.logging.clone(),
+            encryption_key: spec.encryption_key.clone(),
+            support: spec.support,
+            deletion_protection: spec.deletion_protection,
+        }
+    }
+
+    /// The blueprint's version; without one, the version that the cluster has, so that nothing upgrades by itself.
+    fn version(&mut self) -> String {
+        let there = self.world.cluster.present().map(|cluster| cluster.shape.version.clone());
+        match self.wanted.cluster.version.clone().or(there) {
+            Some(version) => version,
+            None => {
+                self.gaps.push("the blueprint names no Kubernetes version".into());
+                String::new()
+            }
+        }
+    }
+
+    fn group(&mut self, pool: &PoolSpec, network: &Network) -> WantedGroup {
+        let eks = &self.spec.pools[&pool.name];
+        let in_zone = |zone: &String| eks.zones.is_empty() || zone.is_empty() || eks.zones.contains(zone);
+        let subnets: BTreeSet<SubnetRef> =
+            network.nodes.iter().filter(|(zone, _)| in_zone(zone)).flat_map(|(_, refs)| refs.clone()).collect();
+        if subnets.is_empty() {
+            self.gaps.push(format!("node pool {} has no subnet in the zones that it may be in", pool.name));
+        }
+        let shape = GroupShape {
+            version: self.version(),
+            machines: eks.machines.iter().cloned().collect(),
+            ami: eks.ami.clone(),
+            capacity: pool.capacity,
+            disk_gib: eks.disk_gib,
+            efa: eks.efa,
+            capacity_block: eks.capacity_block.clone(),
+            subnets,
+            role: role_ref(self.spec.node_role.as_ref(), NODE_ROLE),
+            min: pool.size.min,
+            max: pool.size.max.max(1),
+            labels: pool.labels.clone(),
+            taints: pool.taints.iter().cloned().collect(),
+            max_unavailable: eks.max_unavailable,
+            repair: eks.repair,
+        };
+        let mut needs: BTreeSet<ProviderTarget> = self.of_sort(&[sort::ROUTE_TABLE]);
+        needs.insert(self.cluster_target());
+        needs.extend(self.there(sort::ROLE, NODE_ROLE));
+        needs.extend(BEFORE_NODES.iter().filter_map(|name| self.there(sort::ADDON, name)));
+        let name = format!("pool-{}", pool.name);
+        WantedGroup {
+            shape,
+            tags: self.marks.tags(&name, &[(POOL, &pool.name)]),
+            scaling_tags: scaling_tags(self.spec, pool),
+            needs,
+        }
+    }
+}
+
+fn role_ref(given: Option<&String>, part: &str) -> RoleRef {
+    given.map_or_else(|| RoleRef::Part(part.to_owned()), |arn| RoleRef::Arn(arn.clone()))
+}
+
+/// The name of a subnet's part.
+pub fn subnet_name(tier: Tier, zone: &str) -> String {
+    format!("{}-{zone}", tier.as_str())
+}
+
+/// The name of the role part of a service account.
+pub fn identity_role(namespace: &str, account: &str) -> String {
+    format!("{namespace}-{account}")
+}
+
+/// What Cluster Autoscaler must read on the Auto Scaling group of an empty pool to know what a node of it would be (kubernetes/autoscaler,
+/// cluster-autoscaler/cloudprovider/aws/README.md, "Auto-Discovery Setup").
+fn scaling_tags(spec: &EksSpec, pool: &PoolSpec) -> BTreeMap<String, String> {
+    const TEMPLATE: &str = "k8s.io/cluster-autoscaler/node-template";
+    if spec.autoscaler != EksAutoscaler::ClusterAutoscaler {
+        return BTreeMap::new();
+    }
+    let labels = pool.labels.iter().map(|(key, value)| (format!("{TEMPLATE}/label/{key}"), value.clone()));
+    let taints = pool
+        .taints
+        .iter()
+        .map(|taint| (format!("{TEMPLATE}/taint/{}", taint.key), format!("{}:{}", taint.value, taint.effect.as_str())));
+    let gpus =
+        pool.shape.gpu.iter().map(|gpu| (format!("{TEMPLATE}/resources/{}", gpu.resource), gpu.count.to_string()));
+    labels.chain(taints).chain(gpus).collect()
+}
+
+/// The part of an operation, as JSON: what [`crate::changes`] writes and `perform` reads.
+pub fn content(part: &Part, tags: &BTreeMap<String, String>) -> Value {
+    json!({"part": part, "tags": tags})
+}

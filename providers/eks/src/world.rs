@@ -1,0 +1,112 @@
+//! All that was seen in AWS of one platform, typed: what [`crate::changes`] compares with what is wanted. It travels as the
+//! opaque `facts` of [`wbk_provider_api::Observed`].
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+use wbk_provider_api::{PartId, Seen, Why};
+
+use crate::part::Found;
+use crate::shape::{ClusterShape, GroupShape};
+
+/// What was seen.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct World {
+    /// The account that the credentials are of.
+    pub account: Option<String>,
+    /// Zones that the region offers and EKS runs in, sorted; empty where they could not be seen.
+    pub zones: Vec<String>,
+    /// The cluster.
+    pub cluster: Seen<ClusterFound>,
+    /// Node groups of the cluster, by name, ours and others'.
+    pub groups: BTreeMap<String, Seen<GroupFound>>,
+    /// Everything else that is ours, or under a name that is wanted.
+    pub parts: BTreeMap<PartId, Found>,
+    /// Sorts of parts that could not be seen, and why: none of them is made or removed.
+    pub unseen: BTreeMap<String, Why>,
+    /// Versions of add-ons that EKS calls the default for the wanted Kubernetes version.
+    pub addon_versions: BTreeMap<String, String>,
+}
+
+impl World {
+    /// Before anything was looked at: nothing is known, and nothing can be planned.
+    pub fn unknown(why: &str) -> Self {
+        Self {
+            account: None,
+            zones: Vec::new(),
+            cluster: Seen::Unknown(Why(why.to_owned())),
+            groups: BTreeMap::new(),
+            parts: BTreeMap::new(),
+            unseen: BTreeMap::new(),
+            addon_versions: BTreeMap::new(),
+        }
+    }
+
+    /// Whether a part is there; unknown where its sort could not be seen.
+    pub fn part(&self, id: &PartId) -> Seen<&Found> {
+        match (self.parts.get(id), self.unseen.get(&id.sort)) {
+            (Some(found), _) => Seen::Present(found),
+            (None, Some(why)) => Seen::Unknown(why.clone()),
+            (None, None) => Seen::Absent,
+        }
+    }
+
+    /// Groups of a pool, by name.
+    pub fn groups_of<'a>(&'a self, pool: &'a str) -> impl Iterator<Item = (&'a String, &'a GroupFound)> {
+        self.groups.iter().filter_map(move |(name, group)| {
+            let group = group.present()?;
+            (group.pool.as_deref() == Some(pool)).then_some((name, group))
+        })
+    }
+}
+
+/// A cluster that was found.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ClusterFound {
+    /// Its ARN.
+    pub arn: String,
+    /// Whether it is this blueprint's by its tags.
+    pub ours: bool,
+    /// In the API's word: `ACTIVE`, `CREATING`, `UPDATING`, `FAILED`, `DELETING`.
+    pub status: String,
+    /// As it is.
+    pub shape: ClusterShape,
+    /// Its tags.
+    pub tags: BTreeMap<String, String>,
+    /// Where its API server is; absent while it is made.
+    pub endpoint: Option<String>,
+    /// The certificate that its API server is known by, base64 of PEM.
+    pub authority: Option<String>,
+    /// The issuer of its service accounts' tokens.
+    pub issuer: Option<String>,
+    /// Its VPC.
+    pub vpc: Option<String>,
+    /// Ids of its subnets.
+    pub subnet_ids: BTreeSet<String>,
+    /// What AWS says is wrong with it.
+    pub issues: Vec<String>,
+}
+
+/// A node group that was found.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct GroupFound {
+    /// The pool that it is of, by its tag; absent for somebody else's.
+    pub pool: Option<String>,
+    /// In the API's word: `ACTIVE`, `CREATING`, `CREATE_FAILED`, `UPDATING`, `DEGRADED`, `DELETING`.
+    pub status: String,
+    /// As it is.
+    pub shape: GroupShape,
+    /// Nodes that it shall have now: whoever scales it says so.
+    pub desired: u32,
+    /// Its tags.
+    pub tags: BTreeMap<String, String>,
+    /// Auto Scaling groups behind it, with those of their tags that the autoscaler reads.
+    pub scaling_groups: BTreeMap<String, BTreeMap<String, String>>,
+    /// What AWS says is wrong with it, in words.
+    pub issues: Vec<String>,
+    /// Pods of Jobs on its nodes, `namespace/name` by node.
+    pub jobs: BTreeMap<String, Vec<String>>,
+}
