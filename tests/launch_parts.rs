@@ -175,7 +175,10 @@ launch:
     assert!(key.ends_with("-----END OPENSSH PRIVATE KEY-----\n"), "ssh takes no key without its last line's end");
     let git = bench.get(&["-n", "wandb", "configmap", "launch-main-git"]);
     assert!(git["data"]["gitconfig"].as_str().unwrap().contains("[credential \"https://github.com\"]"));
-    let config = bench.get(&["-n", "wandb", "configmap", "launch-main"]);
+    let volumes = pod["volumes"].as_array().unwrap();
+    let config = volumes.iter().find(|volume| volume["name"] == "launch-config").unwrap();
+    let config = bench.get(&["-n", "wandb", "configmap", config["configMap"]["name"].as_str().unwrap()]);
+    assert_eq!(config["immutable"], true, "an agent follows no edit");
     let config = config["data"]["launch-config.yaml"].as_str().unwrap();
     assert!(config.contains("name: wandb-ca") && config.contains("HTTPS_PROXY"), "builds get them too: {config}");
 

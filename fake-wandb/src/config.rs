@@ -1,5 +1,6 @@
 //! What the server is told at its start.
 
+use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 /// As long as W&B's keys are: wandb 0.17.3 refuses another length.
@@ -31,7 +32,9 @@ impl Entity {
 /// What the server is told at its start.
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// The port on 127.0.0.1; 0: a free one.
+    /// Where it listens: loopback, or for clients in containers the address that their network gives this machine.
+    pub address: IpAddr,
+    /// The port; 0: a free one.
     pub port: u16,
     /// The one key that is accepted.
     pub key: String,
@@ -50,6 +53,7 @@ pub struct Config {
 impl Default for Config {
     fn default() -> Self {
         Self {
+            address: Ipv4Addr::LOCALHOST.into(),
             port: 0,
             key: KEY.into(),
             username: "fake-user".into(),

@@ -1,7 +1,7 @@
 //! The server: its start and end, its routes, and what a test may ask of it.
 
 use std::io::Read as _;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::net::{SocketAddr, TcpListener};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Instant;
@@ -79,7 +79,7 @@ impl FakeWandb {
     /// # Errors
     /// The port is taken, or no thread can be had.
     pub fn start(config: Config) -> std::io::Result<Self> {
-        let listener = listen(config.port)?;
+        let listener = listen(SocketAddr::new(config.address, config.port))?;
         let address = listener.local_addr()?;
         let shared = Arc::new(Shared {
             base: format!("http://{address}"),
@@ -95,7 +95,7 @@ impl FakeWandb {
         let served = Arc::clone(&shared);
         let thread = std::thread::Builder::new()
             .name("fake-wandb".into())
-            .spawn(move || runtime.block_on(serve(listener, address.port(), served, watched)))?;
+            .spawn(move || runtime.block_on(serve(listener, address, served, watched)))?;
         Ok(Self { shared, door, thread: Some(thread) })
     }
 
@@ -147,13 +147,13 @@ impl Drop for FakeWandb {
     }
 }
 
-fn listen(port: u16) -> std::io::Result<TcpListener> {
-    let listener = TcpListener::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, port)))?;
+fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
+    let listener = TcpListener::bind(address)?;
     listener.set_nonblocking(true)?;
     Ok(listener)
 }
 
-async fn serve(listener: TcpListener, port: u16, shared: Arc<Shared>, mut door: watch::Receiver<Door>) {
+async fn serve(listener: TcpListener, address: SocketAddr, shared: Arc<Shared>, mut door: watch::Receiver<Door>) {
     let mut listener = Some(listener);
     loop {
         let state = *door.borrow_and_update();
@@ -177,10 +177,10 @@ async fn serve(listener: TcpListener, port: u16, shared: Arc<Shared>, mut door: 
                     return;
                 }
             }
-            (Door::Open, None) => match listen(port) {
+            (Door::Open, None) => match listen(address) {
                 Ok(again) => listener = Some(again),
                 Err(error) => {
-                    eprintln!("the fake W&B server cannot listen at port {port} again: {error}");
+                    eprintln!("the fake W&B server cannot listen at {address} again: {error}");
                     return;
                 }
             },

@@ -22,6 +22,8 @@ pub struct Sources {
     pub pods: Vec<Value>,
     /// Events about Jobs there.
     pub events: Vec<Value>,
+    /// Kueue's Workloads there, where a job is suspended.
+    pub workloads: Vec<Value>,
     /// Items by queue.
     pub items: BTreeMap<String, Vec<Item>>,
     /// Nodes and what is on them, where a job waits for one.

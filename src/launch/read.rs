@@ -6,9 +6,10 @@ use http::Method;
 use serde_json::Value;
 
 use super::board::Sources;
+use super::kueue::{self, is_suspended};
 use super::room::Room;
 use super::work::Controller;
-use crate::cluster::{Cluster, text};
+use crate::cluster::{Cluster, ErrorKind, text};
 use crate::desired::DesiredLaunch;
 use crate::wandb::Wandb;
 
@@ -60,6 +61,24 @@ async fn of_cluster(launch: &DesiredLaunch, cluster: &Cluster, sources: &mut Sou
         // Of Kubernetes' Jobs and of Volcano's.
         let path = format!("/api/v1/namespaces/{space}/events?fieldSelector=involvedObject.kind%3DJob");
         list(cluster, &path, "events", &mut sources.events, &mut sources.unseen).await;
+    }
+    let waiting: BTreeSet<&str> = sources
+        .jobs
+        .iter()
+        .filter(|(_, job)| is_suspended(job))
+        .map(|(_, job)| text(job, "/metadata/namespace"))
+        .collect();
+    for space in waiting {
+        match cluster.request(Method::GET, &kueue::path(space), None, "list the Workloads of Kueue").await {
+            Ok(mut found) => {
+                if let Some(items) = found["items"].as_array_mut() {
+                    sources.workloads.append(items);
+                }
+            }
+            // Nobody has Kueue: somebody suspended the Job by hand.
+            Err(error) if error.kind == ErrorKind::NotFound => {}
+            Err(error) => sources.unseen.push(error.words()),
+        }
     }
     for space in jobs.union(&agents) {
         list(cluster, &format!("/api/v1/namespaces/{space}/pods"), "pods", &mut sources.pods, &mut sources.unseen)

@@ -5,6 +5,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::board::Sources;
+use super::kueue::{is_suspended, keeps};
 use super::obstacle::{Obstacle, of_pod, of_refusal};
 use crate::cluster::{condition, is_true, one_line, text};
 use crate::desired::{DesiredQueue, QUEUE_LABEL};
@@ -285,11 +286,8 @@ fn obstacle(
         .max_by_key(|event| text(event, "/lastTimestamp").to_owned());
     let space = &queue.namespace;
     found.unwrap_or_else(|| {
-        if job["spec"]["suspend"] == true {
-            return Obstacle::new(
-                "it is suspended: Kueue has not admitted it yet",
-                format!("kubectl -n {space} get workloads.kueue.x-k8s.io -o wide says what it waits for"),
-            );
+        if is_suspended(job) {
+            return keeps(job, &sources.workloads, queue);
         }
         if let Some(failed) = condition(job, "Failed").filter(|found| text(found, "/status") == "True") {
             let words = format!("{} ({})", one_line(text(failed, "/message")), text(failed, "/reason"));

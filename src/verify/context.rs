@@ -287,8 +287,13 @@ impl CheckContext {
     /// Waits until this run's own pods leave room for one more GPU in a pool and in the quota of a namespace: checks
     /// shall make each other wait neither for the scheduler nor for the quota.
     pub(super) async fn room(&self, placement: &Placement, space: &str) -> Room {
-        let of_quota = self.quota_room(placement, space, 1).await;
-        let of_pool = self.permits(format!("pool {}", placement.pool), placement.room(), 1).await;
+        self.rooms(placement, space, 1).await
+    }
+
+    /// The same for so many GPUs. A pod of a higher priority than the checks' own would even push those out.
+    pub(super) async fn rooms(&self, placement: &Placement, space: &str, count: u32) -> Room {
+        let of_quota = self.quota_room(placement, space, u64::from(count)).await;
+        let of_pool = self.permits(format!("pool {}", placement.pool), placement.room(), count).await;
         Room { _of_pool: of_pool, _of_quota: of_quota }
     }
 

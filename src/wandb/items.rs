@@ -62,6 +62,8 @@ pub struct Push<'a> {
     pub image: &'a str,
     /// The run's name; W&B's own choice without.
     pub name: Option<&'a str>,
+    /// The program in place of the image's own; the image's where it is empty.
+    pub command: &'a [&'a str],
     /// Arguments in place of the image's own.
     pub arguments: &'a [String],
     /// Values of the queue's template variables.
@@ -102,6 +104,10 @@ impl Wandb {
     /// See [`Wandb::ask`]; W&B's words where a value is outside of the queue's bounds.
     pub async fn push(&self, push: &Push<'_>) -> Result<String, WandbError> {
         let mut overrides = json!({});
+        // Agents put it in the place of the container's `command` (SDK 0.17.3 to 0.31.0, `inject_entrypoint_and_args`).
+        if !push.command.is_empty() {
+            overrides["entry_point"] = push.command.into();
+        }
         if !push.arguments.is_empty() {
             overrides["args"] = push.arguments.into();
         }

@@ -2,13 +2,20 @@
 //! after the other ([`faults`]), each of which must be caught, with the right reason, by `plan` where it can be and by `verify` or
 //! `drift` otherwise, and mended; then the cluster is made anew for a node more, and destroyed.
 //!
-//! It makes one kind cluster and takes minutes, so it runs only when asked for (`-- --ignored`, scripts/kind-tests.sh); then it fails
-//! where it cannot run. Without a registry, WBK_KIND_IMAGE names a node image that this machine has.
+//! Another cluster has W&B Launch with the real agent in its pod ([`launch`]).
+//!
+//! Each makes a kind cluster and takes minutes, so they run only when asked for (`-- --ignored`, scripts/kind-tests.sh); then they fail
+//! where they cannot run. Without a registry, WBK_KIND_IMAGE names a node image that this machine has.
 
 #[path = "../support/mod.rs"]
 mod support;
 
+#[path = "../wandb/sdk.rs"]
+#[expect(dead_code, reason = "here its program runs in a container")]
+mod sdk;
+
 mod faults;
+mod launch;
 mod platform;
 
 use std::time::Instant;
@@ -21,7 +28,7 @@ use platform::Platform;
 fn planted_faults_are_caught_on_real_kubelets() {
     let began = Instant::now();
     let told = |what: &str, since: Instant| eprintln!("{:>4} s  {what}", since.elapsed().as_secs());
-    let platform = Platform::new();
+    let platform = Platform::new("faults");
     platform.engine(&["version"]).expect(0);
     let applied = platform.run("apply", &["--yes"]).expect(0);
     assert!(applied.stderr.contains("planned again: nothing to do"), "{}", applied.all());
@@ -47,6 +54,12 @@ fn planted_faults_are_caught_on_real_kubelets() {
     let destroyed = platform.run("destroy", &["--delete", "all", "--yes"]).expect(0);
     assert!(destroyed.all().contains("Left: nothing"), "{}", destroyed.all());
     told("all of it", began);
+}
+
+#[test]
+#[ignore = "makes a real cluster and images of two SDKs: needs Docker, kind, python 3.11 with pip (scripts/kind-tests.sh)"]
+fn real_launch_agents_in_pods_run_training_in_containers() {
+    launch::hold();
 }
 
 fn a_container_sees_what_it_was_allocated_and_no_more(platform: &Platform) {

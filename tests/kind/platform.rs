@@ -17,12 +17,13 @@ pub struct Platform {
     home: Home,
     pub name: String,
     files: Vec<String>,
+    environment: Vec<(String, String)>,
 }
 
 impl Platform {
-    pub fn new() -> Self {
+    pub fn new(what: &str) -> Self {
         let home = Home::new();
-        let name = format!("faults-{}", std::process::id());
+        let name = format!("{what}-{}", std::process::id());
         // A cluster of the test's own, whatever the blueprint is called.
         let mut overlay = format!("cluster: {{name: {name}");
         if let Ok(image) = std::env::var("WBK_KIND_IMAGE") {
@@ -32,7 +33,20 @@ impl Platform {
         let overlay = home.write("overlay.yaml", &overlay);
         let blueprint = concat!(env!("CARGO_MANIFEST_DIR"), "/blueprints/kind-gpu.yaml");
         let files = vec![blueprint.to_owned(), overlay.display().to_string()];
-        Self { home, name, files }
+        Self { home, name, files, environment: Vec::new() }
+    }
+
+    /// From now on the blueprint has this laid over it.
+    pub fn lay(&mut self, name: &str, text: &str) {
+        let path = self.home.write(name, text).display().to_string();
+        if !self.files.contains(&path) {
+            self.files.push(path);
+        }
+    }
+
+    /// From now on the program is given this variable.
+    pub fn give(&mut self, name: &str, value: &str) {
+        self.environment.push((name.into(), value.into()));
     }
 
     /// A file of tests/kind/plans, to be laid over the blueprint.
@@ -48,7 +62,21 @@ impl Platform {
     pub fn run_with(&self, overlays: &[String], command: &str, more: &[&str]) -> Run {
         let files = self.files.iter().chain(overlays).flat_map(|file| ["--file", file.as_str()]);
         let arguments: Vec<&str> = [command].into_iter().chain(files).chain(more.iter().copied()).collect();
-        self.home.run(&arguments)
+        self.finish(&arguments)
+    }
+
+    /// Runs the program with the files last: for commands of commands.
+    pub fn say(&self, words: &[&str]) -> Run {
+        let files = self.files.iter().flat_map(|file| ["--file", file.as_str()]);
+        self.finish(&words.iter().copied().chain(files).collect::<Vec<_>>())
+    }
+
+    fn finish(&self, arguments: &[&str]) -> Run {
+        let mut command = self.home.command(arguments);
+        for (name, value) in &self.environment {
+            command.env(name, value);
+        }
+        Home::finish(&mut command)
     }
 
     pub fn engine(&self, arguments: &[&str]) -> Run {
@@ -75,8 +103,13 @@ impl Platform {
 
     /// What `verify` says of some checks: the outcome of each, and everything else as text.
     pub fn verdicts(&self, checks: &[&str]) -> Vec<(String, String)> {
+        self.verdicts_with(checks, &[])
+    }
+
+    /// The same with more words.
+    pub fn verdicts_with(&self, checks: &[&str], more: &[&str]) -> Vec<(String, String)> {
         let only: Vec<&str> = checks.iter().flat_map(|check| ["--only", check]).collect();
-        let run = self.run("verify", &[only.as_slice(), &["--output", "json"]].concat());
+        let run = self.run("verify", &[only.as_slice(), &["--output", "json"], more].concat());
         let report: Value = serde_json::from_str(&run.stdout).unwrap_or_else(|_| panic!("no report: {}", run.all()));
         let verdict = |check: &&str| {
             let found = report["checks"].as_array().into_iter().flatten().find(|found| found["id"] == *check);

@@ -217,7 +217,6 @@ fn killed_and_applied(bench: &Bench) {
 
 /// What the release launch-main gives its pod.
 fn given(bench: &Bench, sdk: &Sdk) -> Given {
-    let config = bench.get(&["configmap", "launch-main", "-n", "wandb"])["data"]["launch-config.yaml"].clone();
     let pod = bench.get(&["deployment", "launch-main", "-n", "wandb"])["spec"]["template"]["spec"].clone();
     let container = &pod["containers"][0];
     assert_eq!(container["image"], format!("wandb/launch-agent:{}", sdk.version));
@@ -225,7 +224,8 @@ fn given(bench: &Bench, sdk: &Sdk) -> Given {
         container["volumeMounts"],
         json!([{"name": "launch-config", "mountPath": CONFIG_FOLDER, "readOnly": true}])
     );
-    assert_eq!(pod["volumes"][0]["configMap"]["name"], "launch-main");
+    let config = pod["volumes"][0]["configMap"]["name"].as_str().expect("its configuration");
+    let config = bench.get(&["configmap", config, "-n", "wandb"])["data"]["launch-config.yaml"].clone();
     let account = pod["serviceAccountName"].as_str().expect("an account");
     let mut environment = BTreeMap::new();
     for variable in container["env"].as_array().into_iter().flatten() {

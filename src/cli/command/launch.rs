@@ -87,6 +87,7 @@ impl Session<'_> {
                 project: &push.project,
                 image: &push.image,
                 name: push.name.as_deref(),
+                command: &[],
                 arguments: &push.arguments,
                 values: &values,
                 priority: push.priority.map(|priority| priority as u8).filter(|_| queue.content.prioritization),

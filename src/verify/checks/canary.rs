@@ -10,10 +10,11 @@ use tokio::time::Instant;
 
 use crate::cluster::{name, text};
 use crate::desired::{Desired, DesiredQueue, Origin, POOL_LABEL};
-use crate::launch::{Controller, JobRow, JobState, Obstacle, Sources, board};
+use crate::launch::{Controller, JobRow, JobState, Obstacle, Sources, board, is_suspended, workloads_path};
 use crate::verify::api::Trouble;
 use crate::verify::check::{Applicability, Check, CheckId, Evidence, LOOK, Outcome};
 use crate::verify::context::{CheckContext, OptIn, VerifyOptions};
+use crate::verify::placement::Placement;
 use crate::wandb::{ItemState, Push, Wandb, WandbError};
 
 /// The W&B project of the runs.
@@ -89,7 +90,8 @@ impl Check for Canary {
     }
 
     fn bound(&self, cx: &CheckContext) -> Duration {
-        cx.options.sample_deadline + LOOK
+        // Waiting for room as well, which others of this run hold at most as long as theirs lasts.
+        cx.options.sample_deadline * 2 + LOOK
     }
 
     async fn run(&self, cx: &CheckContext) -> Outcome {
@@ -106,12 +108,21 @@ impl Check for Canary {
 
 impl Canary {
     async fn fly(&self, cx: &CheckContext, wandb: &Wandb) -> Result<Outcome, Stop> {
+        let _room = match self.queue.pool.as_ref().and_then(|pool| cx.desired.wanted.pools.get(pool)) {
+            Some(pool) => {
+                let placement = Placement::of(pool, &cx.desired);
+                Some(cx.rooms(&placement, &self.queue.namespace, self.queue.gpus.max(1)).await)
+            }
+            None => None,
+        };
         let item = wandb
             .push(&Push {
                 queue: &self.queue.name,
                 project: PROJECT,
                 image: cx.image(),
                 name: Some("wbk-infra canary"),
+                // What an image does by itself is its own: the sample Jobs run the same.
+                command: &["true"],
                 arguments: &[],
                 values: &Value::Null,
                 priority: None,
@@ -207,10 +218,20 @@ impl Canary {
         }
         let controller = Controller::of(&self.queue);
         let jobs = api.list(&controller.path(space), "").await?;
+        let workloads = match jobs.iter().any(is_suspended) {
+            true => match api.list(&workloads_path(space), "").await {
+                Ok(found) => found,
+                // Nobody has Kueue: somebody suspended the Job by hand.
+                Err(Trouble::NotFound { .. }) => Vec::new(),
+                Err(trouble) => return Err(trouble),
+            },
+            false => Vec::new(),
+        };
         Ok(Sources {
             jobs: jobs.into_iter().map(|job| (controller, job)).collect(),
             events: api.list(&format!("/api/v1/namespaces/{space}/events"), "").await?,
             pods,
+            workloads,
             ..Sources::default()
         })
     }

@@ -3,9 +3,11 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use serde_json::{Value, json};
+use tokio::time::Instant;
 
 use super::few;
 use super::rbac::ask;
@@ -13,8 +15,9 @@ use super::rbac_rules::{Account, Question};
 use crate::desired::{Desired, DesiredAgent, DesiredQueue, Origin};
 use crate::launch::{Controller, quota_admits_alone};
 use crate::verify::api::Trouble;
-use crate::verify::check::{Check, CheckId, Evidence, Outcome};
+use crate::verify::check::{Check, CheckId, Evidence, LOOK, Outcome};
 use crate::verify::context::CheckContext;
+use crate::verify::placement::Placement;
 use crate::verify::probe::{Answer, Refusal, dry_run};
 use crate::wandb::WandbError;
 
@@ -32,6 +35,12 @@ pub(super) fn derive(desired: &Desired, checks: &mut Vec<Arc<dyn Check>>) {
         checks.push(Arc::new(Rights { agent: agent.clone(), gangs }));
     }
 }
+
+/// How long a quota may go on counting pods that are gone: the quota controller hears of each within a second; the rest is for busy
+/// machines.
+const UNCOUNTED: Duration = Duration::from_secs(5);
+/// Between two looks meanwhile.
+const AGAIN: Duration = Duration::from_millis(500);
 
 const SOURCE: &str = "W&B's GraphQL API";
 
@@ -142,11 +151,29 @@ impl Check for Taken {
         Some(self.queue.origin.clone())
     }
 
+    fn bound(&self, cx: &CheckContext) -> Duration {
+        // Waiting for room as well, which others of this run hold at most as long as theirs lasts.
+        cx.options.sample_deadline + UNCOUNTED + LOOK
+    }
+
     async fn run(&self, cx: &CheckContext) -> Outcome {
         let path = format!("/api/v1/namespaces/{}/pods", self.queue.namespace);
-        match dry_run(cx, &path, &self.pod(cx)).await {
-            Ok(answer) => self.judge(answer, &format!("dry-run POST {path}")),
-            Err(trouble) => trouble.into(),
+        // The quota shall be full of others' pods, not of this run's own.
+        let pool = self.queue.pool.as_ref().and_then(|pool| cx.desired.wanted.pools.get(pool));
+        let _room = match pool.map(|pool| Placement::of(pool, &cx.desired)) {
+            Some(placement) => cx.quota_room(&placement, &self.queue.namespace, u64::from(self.queue.gpus)).await,
+            None => None,
+        };
+        let deadline = Instant::now() + UNCOUNTED;
+        loop {
+            let outcome = match dry_run(cx, &path, &self.pod(cx)).await {
+                Ok(answer) => self.judge(answer, &format!("dry-run POST {path}")),
+                Err(trouble) => trouble.into(),
+            };
+            if !matches!(outcome, Outcome::Inconclusive { .. }) || Instant::now() > deadline {
+                return outcome;
+            }
+            tokio::time::sleep(AGAIN).await;
         }
     }
 }
