@@ -87,8 +87,8 @@ fn gateway(platform: &Platform) -> IpAddr {
 }
 
 fn overlay(server: &FakeWandb, sdk: &Sdk, agent: &str) -> String {
-    // Nothing is told to anybody outside this machine.
-    let quiet = "env: {WANDB_ERROR_REPORTING: 'false'}";
+    // Nothing is told to anybody outside this machine, and no artifact is made of a run: the server keeps none.
+    let quiet = "env: {WANDB_ERROR_REPORTING: 'false', WANDB_DISABLE_JOB_CREATION: 'true'}";
     format!(
         "launch:
   entity: {ENTITY}
