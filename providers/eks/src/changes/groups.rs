@@ -43,28 +43,28 @@ impl Draft<'_> {
             _ => Some(other),
         });
         match current {
-            None if of_pool.is_empty() => self.create(pool, wanted),
-            None => self.replace(pool, wanted, None, &of_pool),
+            None if of_pool.is_empty() => self.create_group(pool, wanted),
+            None => self.replace_group(pool, wanted, None, &of_pool),
             Some((name, found)) => {
                 let others: BTreeMap<String, GroupFound> =
                     of_pool.iter().filter(|(other, _)| *other != name).map(|(n, g)| (n.clone(), g.clone())).collect();
                 if others.is_empty() {
-                    self.keep(pool, wanted, name, found);
+                    self.keep_group(pool, wanted, name, found);
                 } else {
-                    self.replace(pool, wanted, Some(name), &of_pool);
+                    self.replace_group(pool, wanted, Some(name), &of_pool);
                 }
             }
         }
     }
 
-    fn create(&mut self, pool: &str, wanted: &WantedGroup) {
+    fn create_group(&mut self, pool: &str, wanted: &WantedGroup) {
         let reason = format!("there is no node group of this pool; it begins with {} nodes", wanted.shape.min);
         let name = self.free_name(pool, &wanted.shape);
         let operation = self.group_operation(OperationAction::Create, pool, &reason, wanted, (name, BTreeSet::new()));
         self.push(operation);
     }
 
-    fn keep(&mut self, pool: &str, wanted: &WantedGroup, name: &str, found: &GroupFound) {
+    fn keep_group(&mut self, pool: &str, wanted: &WantedGroup, name: &str, found: &GroupFound) {
         let target = ProviderTarget::NodePool(pool.to_owned());
         let content = (name.to_owned(), BTreeSet::new());
         match found.status.as_str() {
@@ -94,7 +94,7 @@ impl Draft<'_> {
         self.push(Operation { diff, disruption, expect: pool_fingerprint(&[found]), ..operation });
     }
 
-    fn replace(
+    fn replace_group(
         &mut self,
         pool: &str,
         wanted: &WantedGroup,
@@ -106,7 +106,11 @@ impl Draft<'_> {
         let went_before = current.is_some();
         let mut diff: Vec<FieldDiff> = Vec::new();
         for group in old.iter().filter_map(|name| of_pool.get(name)) {
-            diff.extend(group_differences(group, wanted).into_iter().filter(|new| !diff_has(&diff, new)));
+            for new in group_differences(group, wanted) {
+                if !diff.iter().any(|old| old.path == new.path) {
+                    diff.push(new);
+                }
+            }
         }
         let reason = match went_before {
             true => format!("a replacement was begun: {} goes when its pods have moved to {name}", list(&old)),
@@ -260,10 +264,6 @@ fn group_differences(found: &GroupFound, wanted: &WantedGroup) -> Vec<FieldDiff>
         diff.extend(tag_differences(tags, &wanted.scaling_tags, &format!("autoScalingGroups[{name}].tags")));
     }
     diff
-}
-
-fn diff_has(diff: &[FieldDiff], new: &FieldDiff) -> bool {
-    diff.iter().any(|old| old.path == new.path)
 }
 
 /// The fields that only a new group has otherwise.
