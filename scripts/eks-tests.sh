@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# The tests of the EKS stand: moto and fakecloud as real processes, the aws CLI as a client, a control plane behind each cluster.
-# docs/eks-testing.md tells what they prove. fakecloud is built once for a machine, about 20 minutes on two cores.
+# The tests of the EKS stand (moto and fakecloud as real processes, the aws CLI as a client, a control plane behind each cluster), and
+# those of the EKS provider, against one stand. docs/eks-testing.md tells what they prove. fakecloud is built once for a machine, about 20 minutes on two cores.
 #
 #   WBK_INFRA_FAKECLOUD=FILE     a ready fakecloud 0.51.0, where it shall not be built
 #   PIP_INDEX_URL, pip.conf      the package index, as pip reads it
@@ -8,3 +8,23 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 cargo test --locked --package wbk-eks-stand -- --include-ignored
+
+work=$(mktemp -d)
+stand=
+end() {
+    # The stand ends what it started; only then may its files go.
+    if [[ -n $stand ]]; then kill "$stand" 2>/dev/null && wait "$stand" || true; fi
+    rm -rf "$work"
+}
+trap end EXIT
+# cargo run becomes the program: this is the stand's own pid.
+cargo run --quiet --locked --package wbk-eks-stand >"$work/env" &
+stand=$!
+# The last line that it prints; what takes long it says meanwhile.
+until grep -q '^# the aws CLI' "$work/env"; do
+    kill -0 "$stand" 2>/dev/null || { wait "$stand"; exit 1; }
+    sleep 0.2
+done
+# In a shell of its own: nothing else is to see these variables.
+# shellcheck disable=SC1091
+(source "$work/env" && cargo test --locked --package wbk-provider-eks -- --include-ignored)

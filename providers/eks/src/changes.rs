@@ -6,6 +6,7 @@ mod groups;
 mod parts;
 
 pub use destroy::removal;
+pub use groups::pool_seen;
 
 use std::collections::BTreeMap;
 

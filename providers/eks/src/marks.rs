@@ -63,6 +63,12 @@ impl Marks {
         if whole.len() <= ROLE_NAME { whole } else { format!("{}-{}", &whole[..ROLE_NAME - 9], &digest(&whole)[..8]) }
     }
 
+    /// The path in IAM of everything that is made there. IAM lists by path and not by tag, so that one request finds what is ours and no
+    /// longer wanted; IAM is the account's, so that the region is in it. It is part of every ARN: `role/wbk-infra/us-west-2/research/…`.
+    pub fn iam_path(&self) -> String {
+        format!("/wbk-infra/{}/{}/", self.region, self.cluster)
+    }
+
     /// AWS' partition of the region: the second part of every ARN.
     pub fn partition(&self) -> &'static str {
         match self.region.split('-').collect::<Vec<_>>()[..] {

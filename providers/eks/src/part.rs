@@ -16,9 +16,14 @@ pub enum Part {
     Vpc {
         /// Its addresses.
         cidr: String,
+        /// Whether its machines have DNS names and a resolver: nodes find a private API server by them.
+        dns_names: bool,
     },
     /// The network's way to and from the internet.
-    InternetGateway {},
+    InternetGateway {
+        /// Whether it is the network's: one that is attached to nothing leads nowhere.
+        attached: bool,
+    },
     /// Addresses of one zone.
     Subnet {
         /// `us-west-2a`.
@@ -186,7 +191,7 @@ impl Part {
     pub fn sort(&self) -> &'static str {
         match self {
             Self::Vpc { .. } => sort::VPC,
-            Self::InternetGateway {} => sort::INTERNET_GATEWAY,
+            Self::InternetGateway { .. } => sort::INTERNET_GATEWAY,
             Self::Subnet { .. } => sort::SUBNET,
             Self::ElasticIp {} => sort::ELASTIC_IP,
             Self::NatGateway { .. } => sort::NAT_GATEWAY,

@@ -8,6 +8,7 @@ use wbk_provider_api::{
     TaintEffect, Wanted,
 };
 
+use crate::iam::{canonical, policy_arn};
 use crate::layout::layout;
 use crate::marks::{Marks, POOL};
 use crate::part::{Part, Role, Tier, Trust, Way, sort};
@@ -124,7 +125,7 @@ impl Draft<'_> {
                 tags
             }
             Part::Vpc { .. }
-            | Part::InternetGateway {}
+            | Part::InternetGateway { .. }
             | Part::Subnet { .. }
             | Part::ElasticIp {}
             | Part::NatGateway { .. }
@@ -156,8 +157,8 @@ impl Draft<'_> {
         };
         let part = |sort: &str, name: &str| ProviderTarget::Part(PartId::new(sort, name));
         let vpc = part(sort::VPC, NETWORK);
-        self.add(NETWORK, Part::Vpc { cidr: cidr.clone() }, &[], []);
-        self.add(NETWORK, Part::InternetGateway {}, &[], [vpc.clone()]);
+        self.add(NETWORK, Part::Vpc { cidr: cidr.clone(), dns_names: true }, &[], []);
+        self.add(NETWORK, Part::InternetGateway { attached: true }, &[], [vpc.clone()]);
         let tiers: &[Tier] = if nat == EksNat::None { &[Tier::Public] } else { &[Tier::Private, Tier::Public] };
         let laid = layout(&cidr, &zones, tiers, &self.existing_subnets());
         if laid.len() < zones.len() * tiers.len() {
@@ -242,22 +243,16 @@ impl Draft<'_> {
         self.world.parts.values().filter_map(|found| subnet(&found.part)).collect()
     }
 
-    fn managed(&self, policy: &str) -> String {
-        match policy.starts_with("arn:") {
-            true => policy.to_owned(),
-            false => format!("arn:{}:iam::aws:policy/{policy}", self.marks.partition()),
-        }
-    }
-
     fn role(&mut self, name: &str, trust: Trust, policies: &[&str], inline: &BTreeMap<String, Value>) {
-        let managed = policies.iter().map(|policy| self.managed(policy)).collect();
+        let managed = policies.iter().map(|policy| policy_arn(self.marks.partition(), policy)).collect();
+        let inline = inline.iter().map(|(name, policy)| (name.clone(), canonical(policy))).collect();
         let needs = match trust {
             Trust::ServiceAccount { .. } => {
                 Some(ProviderTarget::Part(PartId::new(sort::OIDC_PROVIDER, self.wanted.cluster.name.clone())))
             }
             Trust::ControlPlane | Trust::Nodes | Trust::Pods | Trust::Other(_) => None,
         };
-        self.add(name, Part::Role(Role { trust, managed, inline: inline.clone() }), &[], needs);
+        self.add(name, Part::Role(Role { trust, managed, inline }), &[], needs);
     }
 
     fn roles(&mut self) {

@@ -220,7 +220,7 @@ pub(crate) fn pools(world: &World) -> BTreeSet<String> {
 }
 
 /// A pool as it is found, in the words of what is wanted.
-pub(crate) fn pool_seen(wanted: &PoolSpec, groups: &[&GroupFound]) -> PoolSeen {
+pub fn pool_seen(wanted: &PoolSpec, groups: &[&GroupFound]) -> PoolSeen {
     let group = groups.iter().max_by_key(|group| group.desired);
     let spec = group.map_or_else(
         || wanted.clone(),

@@ -117,9 +117,10 @@ fn short(diff: FieldDiff) -> FieldDiff {
 
 fn is_fixed(part: &Part, path: &str) -> bool {
     match part {
-        Part::Vpc { .. } | Part::NatGateway { .. } => true,
+        Part::Vpc { .. } => path != "dnsNames",
+        Part::NatGateway { .. } => true,
         Part::Subnet { .. } => path != "tier",
-        Part::InternetGateway {}
+        Part::InternetGateway { .. }
         | Part::ElasticIp {}
         | Part::RouteTable { .. }
         | Part::Role(_)
