@@ -161,7 +161,7 @@ pub enum Expect {
 #[serde(rename_all = "camelCase")]
 pub enum Payload {
     /// A provider's operation.
-    Provider(Operation),
+    Provider(Box<Operation>),
     /// An object to be applied or, for a deletion, removed.
     Object(Box<ObjectStep>),
     /// A release.

@@ -34,7 +34,7 @@ impl Draft<'_> {
                 estimated: None,
                 at: None,
                 deadline_seconds: operation.deadline_seconds,
-                payload: Payload::Provider(operation.clone()),
+                payload: Payload::Provider(Box::new(operation.clone())),
                 target,
             });
         }
@@ -154,7 +154,7 @@ impl Draft<'_> {
                 estimated: None,
                 at: None,
                 deadline_seconds: operation.deadline_seconds,
-                payload: Payload::Provider(operation.clone()),
+                payload: Payload::Provider(Box::new(operation.clone())),
                 target,
             });
         }
