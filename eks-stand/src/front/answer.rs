@@ -4,6 +4,8 @@ use http::{HeaderValue, Response, StatusCode, header};
 use hyper::body::Bytes;
 use serde_json::{Value, json};
 
+use crate::StandError;
+
 /// An answer whose body is whole.
 pub(crate) type Answer = Response<Bytes>;
 
@@ -35,6 +37,27 @@ impl Refusal {
         let mut answer = json_answer(self.status(), &json!({"__type": self.code, "message": self.message}));
         answer.headers_mut().insert("x-amzn-errortype", HeaderValue::from_static(self.code));
         answer
+    }
+}
+
+/// Why a request has no good answer.
+#[derive(Debug)]
+pub(crate) enum Trouble {
+    /// It is answered with a refusal.
+    Refused(Refusal),
+    /// The stand itself could not answer.
+    Failed(StandError),
+}
+
+impl From<Refusal> for Trouble {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(refusal)
+    }
+}
+
+impl From<StandError> for Trouble {
+    fn from(error: StandError) -> Self {
+        Self::Failed(error)
     }
 }
 

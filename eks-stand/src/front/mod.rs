@@ -2,7 +2,9 @@
 
 mod answer;
 mod checks;
+mod clusters;
 mod eks;
+mod groups;
 mod quotas;
 mod tokens;
 mod world;

@@ -35,8 +35,9 @@ pub(super) enum Phase {
 }
 
 /// How far a node group is.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(super) enum GroupPhase {
+    #[default]
     Creating,
     Updating,
     Active,
@@ -59,7 +60,7 @@ struct State {
     groups: BTreeMap<String, Group>,
 }
 
-#[derive(Clone)]
+#[derive(Clone, Default)]
 struct Group {
     phase: GroupPhase,
     /// Held by whoever makes, changes or removes its nodes.
@@ -82,12 +83,17 @@ impl World {
         self.all().get(name).cloned()
     }
 
-    pub(super) fn insert(&self, name: &str, vpc: &str) -> Arc<Cluster> {
+    /// A new cluster; `None` where there is one of that name.
+    pub(super) fn add(&self, name: &str, vpc: &str) -> Option<Arc<Cluster>> {
+        let mut all = self.all();
+        if all.contains_key(name) {
+            return None;
+        }
         let state = State { phase: Phase::Creating, vpc: vpc.into(), security_group: None, groups: BTreeMap::new() };
-        let cluster =
-            Arc::new(Cluster { name: name.into(), state: Mutex::new(state), plane: tokio::sync::RwLock::default() });
-        self.all().insert(name.into(), Arc::clone(&cluster));
-        cluster
+        let plane = tokio::sync::RwLock::default();
+        let cluster = Arc::new(Cluster { name: name.into(), state: Mutex::new(state), plane });
+        all.insert(name.into(), Arc::clone(&cluster));
+        Some(cluster)
     }
 
     pub(super) fn remove(&self, name: &str) {
@@ -149,6 +155,10 @@ impl Cluster {
         self.state().phase = phase;
     }
 
+    pub(super) fn vpc(&self) -> String {
+        self.state().vpc.clone()
+    }
+
     pub(super) fn security_group(&self) -> Option<String> {
         self.state().security_group.clone()
     }
@@ -161,13 +171,18 @@ impl Cluster {
         self.state().groups.get(name).map(|group| group.phase.clone())
     }
 
+    /// A new node group, being made; `false` where there is one of that name.
+    pub(super) fn add_group(&self, name: &str) -> bool {
+        let mut state = self.state();
+        let is_new = !state.groups.contains_key(name);
+        state.groups.entry(name.into()).or_default();
+        is_new
+    }
+
     /// Enters a phase; the turn of whoever then works on its nodes.
     pub(super) fn set_group(&self, name: &str, phase: GroupPhase) -> Arc<tokio::sync::Mutex<()>> {
         let mut state = self.state();
-        let group = state
-            .groups
-            .entry(name.into())
-            .or_insert_with(|| Group { phase: GroupPhase::Creating, turn: Arc::default() });
+        let group = state.groups.entry(name.into()).or_default();
         group.phase = phase;
         Arc::clone(&group.turn)
     }
@@ -191,9 +206,7 @@ impl Cluster {
         use base64::Engine as _;
         let state = self.state();
         found["resourcesVpcConfig"]["vpcId"] = state.vpc.as_str().into();
-        if let Some(group) = &state.security_group {
-            found["resourcesVpcConfig"]["clusterSecurityGroupId"] = group.as_str().into();
-        }
+        found["resourcesVpcConfig"]["clusterSecurityGroupId"] = state.security_group.clone().into();
         match &state.phase {
             Phase::Active { endpoint, authority } => {
                 found["status"] = "ACTIVE".into();

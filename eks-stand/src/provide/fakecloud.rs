@@ -80,3 +80,17 @@ fn build(folder: &Path, target: &Path, tell: Tell<'_>) -> Result<(), StandError>
     let status = child.wait().map_err(|error| failed(error.to_string()))?;
     if status.success() { Ok(()) } else { Err(failed(last_lines(&said.join("\n")))) }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_program_that_was_named_and_is_not_there_is_refused_and_not_built() {
+        let mut settings = Settings::of_environment();
+        settings.cache = tempfile::tempdir().unwrap().path().to_owned();
+        settings.fakecloud = Some("/nowhere/fakecloud".into());
+        let said = fakecloud(&settings, &|line| panic!("{line}")).unwrap_err().to_string();
+        assert!(said.contains("/nowhere/fakecloud is no file") && said.contains("WBK_INFRA_FAKECLOUD"), "{said}");
+    }
+}

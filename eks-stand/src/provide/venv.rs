@@ -57,3 +57,18 @@ pub(crate) fn venv(settings: &Settings, tell: Tell<'_>) -> Result<Venv, StandErr
 fn is_complete(mark: &Path) -> bool {
     std::fs::read_to_string(mark).is_ok_and(|has| has == PACKAGES.join("\n"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn without_a_python_it_says_what_is_missing() {
+        let cache = tempfile::tempdir().unwrap();
+        let mut settings = Settings::of_environment();
+        settings.cache = cache.path().to_owned();
+        settings.python = "/nowhere/python".into();
+        let said = venv(&settings, &|_| {}).unwrap_err().to_string();
+        assert!(said.contains("could not be provided") && said.contains("WBK_INFRA_TEST_PYTHON"), "{said}");
+    }
+}
