@@ -129,7 +129,8 @@ fn addons(blueprint: &Blueprint, section: &EksSection) -> BTreeMap<String, EksAd
 
 /// Whoever gives a pool room wants it used.
 fn autoscaler(blueprint: &Blueprint) -> EksAutoscaler {
-    let has_room = blueprint.node_pools.iter().any(|pool| pool.size.max.is_some_and(|max| max > pool.size.min));
+    let has_room =
+        blueprint.node_pools.iter().any(|pool| pool.size.max.unwrap_or(pool.size.min.max(1)) > pool.size.min);
     if has_room { EksAutoscaler::ClusterAutoscaler } else { EksAutoscaler::None }
 }
 

@@ -48,6 +48,7 @@ pub use state::{
 pub use pools::POOL_LABEL;
 
 pub(crate) use charts::is_chart_path;
+pub(crate) use eks::machine as eks_machine;
 pub(crate) use gpu::{driver_problem, mig, pool_gpus};
 pub(crate) use launch::{
     OLDEST_CHART, breaks_launch_sweeps, file_key, forces_security_context, namespace_of, offers, pool_of,

@@ -43,6 +43,9 @@ pub fn birth(provider: ProviderKind, pool: &PoolSpec) -> Birth {
         ProviderKind::Eks => {
             // AWS, EKS user guide "Managed node groups" and "capacity types": set on every node of a managed group; no taints.
             birth.label("eks.amazonaws.com/nodegroup", &pool.name);
+            if pool.machine.as_deref().is_some_and(is_graviton) {
+                birth.label("kubernetes.io/arch", "arm64");
+            }
             birth.label("eks.amazonaws.com/capacityType", if spot { "SPOT" } else { "ON_DEMAND" });
         }
         ProviderKind::Aks => aks(pool, spot, &mut birth),
@@ -103,6 +106,16 @@ fn well_known(pool: &PoolSpec) -> BTreeMap<String, String> {
         labels.insert("node.kubernetes.io/instance-type".into(), machine.clone());
     }
     labels
+}
+
+/// Whether a machine of EC2 has an ARM processor, by its name: a `g` among the letters after the generation (`m7g`, `c6gn`,
+/// `im4gn`), or Grace in the suffix (`p6e-gb200`). EC2, "Instance type naming conventions"; held to the catalogue of the EKS provider.
+pub fn is_graviton(machine: &str) -> bool {
+    let family = machine.split('.').next().unwrap_or_default();
+    let after =
+        family.trim_start_matches(|c: char| c.is_ascii_lowercase()).trim_start_matches(|c: char| c.is_ascii_digit());
+    let (letters, suffix) = after.split_once('-').unwrap_or((after, ""));
+    letters.contains('g') || suffix.starts_with("gb") || machine.starts_with("a1.")
 }
 
 /// Where a rehearsal's nodes are; a real cloud's are known when they exist.
@@ -216,5 +229,18 @@ mod tests {
         assert_eq!(birth(ProviderKind::Aks, &pool(Capacity::OnDemand)).taints, []);
         let eks = birth(ProviderKind::Eks, &pool(Capacity::Spot));
         assert_eq!((eks.labels["eks.amazonaws.com/capacityType"].as_str(), eks.taints.len()), ("SPOT", 0));
+    }
+
+    #[test]
+    fn an_arm_machine_of_ec2_is_known_by_its_name() {
+        for machine in ["m7g.large", "t4g.nano", "im4gn.large", "x2gd.medium", "p6e-gb200.36xlarge", "a1.large"] {
+            assert!(is_graviton(machine), "{machine}");
+        }
+        for machine in ["g6.xlarge", "g4dn.xlarge", "m7i-flex.large", "p6-b200.48xlarge", "gr6.4xlarge", "c5ad.large"] {
+            assert!(!is_graviton(machine), "{machine}");
+        }
+        let mut pool = pool(Capacity::OnDemand);
+        pool.machine = Some("m7g.large".into());
+        assert_eq!(birth(ProviderKind::Eks, &pool).labels["kubernetes.io/arch"], "arm64");
     }
 }

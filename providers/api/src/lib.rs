@@ -17,7 +17,9 @@ mod provider;
 mod spec;
 mod words;
 
-pub use birth::{Birth, SystemWorkload, birth, gce_accelerator, node_taints, rehearsed_place, system_workloads};
+pub use birth::{
+    Birth, SystemWorkload, birth, gce_accelerator, is_graviton, node_taints, rehearsed_place, system_workloads,
+};
 pub use diff::differences;
 pub use eks::{
     EksAccess, EksAddon, EksAuthentication, EksAutoscaler, EksEndpoint, EksIdentity, EksIdentityWay, EksNat,

@@ -303,6 +303,13 @@ fn advertised_how(report: &mut Report<'_>, gpu: &Gpu, index: usize, sharing: &Sh
             "NVIDIA's device plugin advertises partitions and does not make them: the nodes' GPUs must be partitioned already",
             "write `operator: true`, whose MIG manager makes them, unless the node image does",
         ),
+        (Advertiser::Platform { why }, _) if report.loaded.blueprint.cluster.provider == ProviderKind::Eks => {
+            report.error(
+                steps!["gpu", "sharing", index],
+                &format!("the GPUs of pool {} would not be shared: {why}, and reads settings of its own", sharing.pool),
+                "remove the pool's `eks.ami`: Amazon Linux 2023 is taken, on which this sharing works",
+            );
+        }
         (Advertiser::NvidiaPlugin, SharingStrategy::Mps) if !gpu.discovery => report.error(
             steps!["gpu", "discovery"],
             "MPS needs discovery: its control daemon runs only where GFD has written `nvidia.com/mps.capable`",

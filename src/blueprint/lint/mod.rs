@@ -6,6 +6,7 @@
 mod charts;
 mod cluster;
 mod cost;
+mod eks;
 mod gpu;
 mod launch;
 mod launch_parts;
@@ -31,6 +32,7 @@ impl Loaded {
 pub(crate) fn rules(loaded: &Loaded, today: Date) -> Vec<Problem> {
     let mut report = Report { loaded, problems: Vec::new() };
     cluster::rules(&mut report);
+    eks::rules(&mut report);
     gpu::rules(&mut report);
     launch::rules(&mut report);
     server::rules(&mut report);

@@ -1,9 +1,10 @@
 //! Who advertises a pool's GPUs: exactly one for each vendor and node, and nothing where the platform brings its own.
 
 use wbk_provider_api::ProviderKind;
+use wbk_provider_eks::catalog::{Image, image_of};
 
 use super::types::{Advertiser, GpuVendor};
-use crate::blueprint::schema::GpuPlugin;
+use crate::blueprint::schema::{GpuPlugin, NodePool};
 
 /// What runs on a pool's nodes, as far as it decides about GPUs. Facts: NVIDIA's, Amazon's and Microsoft's own documentation of
 /// August 2026 (see docs/gpu.md, "Who advertises").
@@ -41,6 +42,18 @@ impl NodeSystem {
             ProviderKind::Gke => Self::Gke,
             ProviderKind::Eks => Self::EksAmazonLinux,
             ProviderKind::Aks => Self::Aks,
+        }
+    }
+
+    /// What a pool's nodes run: on EKS its image decides.
+    pub(crate) fn of_pool(provider: ProviderKind, pool: &NodePool) -> Self {
+        let brings = || {
+            let word = pool.eks.as_ref().and_then(|eks| eks.ami.as_deref());
+            word.and_then(image_of).is_some_and(Image::brings_device_plugin)
+        };
+        match provider {
+            ProviderKind::Eks if brings() => Self::EksBottlerocket,
+            _ => Self::of(provider),
         }
     }
 

@@ -38,7 +38,7 @@ pub(crate) fn pools_of(blueprint: &Blueprint, is_it: impl Fn(GpuVendor, &Adverti
         .node_pools
         .iter()
         .filter(|pool| {
-            GpuVendor::of_pool(pool).is_some_and(|vendor| is_it(vendor, &pool_advertiser(blueprint, vendor)))
+            GpuVendor::of_pool(pool).is_some_and(|vendor| is_it(vendor, &pool_advertiser(blueprint, pool, vendor)))
         })
         .collect();
     pools.sort_by(|a, b| a.name.cmp(&b.name));

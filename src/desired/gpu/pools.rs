@@ -15,7 +15,7 @@ pub(crate) fn pool_gpus(blueprint: &Blueprint) -> BTreeMap<String, PoolGpus> {
 fn of_pool(blueprint: &Blueprint, pool: &NodePool) -> Option<PoolGpus> {
     let accelerator = pool.accelerator.as_ref()?;
     let vendor = GpuVendor::of_pool(pool)?;
-    let advertiser = pool_advertiser(blueprint, vendor);
+    let advertiser = pool_advertiser(blueprint, pool, vendor);
     let sharing = sharing::of_pool(blueprint, pool);
     let allocatable = match advertiser {
         Advertiser::None { .. } => BTreeMap::new(),
@@ -38,14 +38,19 @@ fn of_pool(blueprint: &Blueprint, pool: &NodePool) -> Option<PoolGpus> {
     })
 }
 
-/// Who advertises GPUs of a vendor in this blueprint's cluster.
-pub(crate) fn pool_advertiser(blueprint: &Blueprint, vendor: GpuVendor) -> Advertiser {
+/// Who advertises a pool's GPUs, which are of `vendor`.
+pub(crate) fn pool_advertiser(blueprint: &Blueprint, pool: &NodePool, vendor: GpuVendor) -> Advertiser {
+    advertiser_on(blueprint, NodeSystem::of_pool(blueprint.cluster.provider, pool), vendor)
+}
+
+/// Who advertises GPUs of `vendor` on nodes that run `system`.
+pub(super) fn advertiser_on(blueprint: &Blueprint, system: NodeSystem, vendor: GpuVendor) -> Advertiser {
     match &blueprint.gpu {
-        None => match advertiser(GpuPlugin::None, false, NodeSystem::of(blueprint.cluster.provider), vendor) {
+        None => match advertiser(GpuPlugin::None, false, system, vendor) {
             Advertiser::None { .. } => Advertiser::None { why: "the blueprint has no `gpu` section".into() },
             platform => platform,
         },
-        Some(gpu) => advertiser(gpu.plugin, gpu.operator, NodeSystem::of(blueprint.cluster.provider), vendor),
+        Some(gpu) => advertiser(gpu.plugin, gpu.operator, system, vendor),
     }
 }
 
@@ -128,7 +133,7 @@ const PRESENT_LABEL: &str = "nvidia.com/gpu.present";
 pub(crate) fn labels_at_birth(blueprint: &Blueprint, pool: &NodePool) -> Vec<(&'static str, String, &'static str)> {
     let (Some(gpu), Some(vendor)) = (&blueprint.gpu, GpuVendor::of_pool(pool)) else { return Vec::new() };
     let mut labels = Vec::new();
-    let advertiser = pool_advertiser(blueprint, vendor);
+    let advertiser = pool_advertiser(blueprint, pool, vendor);
     let ours = match advertiser {
         Advertiser::NvidiaPlugin | Advertiser::GpuOperator => true,
         Advertiser::StandIn | Advertiser::FakePlugin => vendor == GpuVendor::Nvidia,

@@ -7,7 +7,7 @@ use wbk_provider_api::ProviderKind;
 
 use super::advertiser::NodeSystem;
 use super::placement::{everything, on_discovered, on_pools, pools_of, selector, tolerations};
-use super::pools::pool_advertiser;
+use super::pools::{advertiser_on, pool_advertiser};
 use super::types::{Advertiser, GpuVendor};
 use super::{NAMESPACE, config};
 use crate::blueprint::schema::{Blueprint, Gpu, GpuPlugin, SharingStrategy};
@@ -48,21 +48,28 @@ pub(crate) fn releases(blueprint: &Blueprint) -> Vec<Managed> {
     releases
 }
 
-/// Who advertises which vendor's GPUs; of an existing cluster only the plugin's own name says what it has.
+/// Who advertises which vendor's GPUs, each once: pools of one vendor may have images that differ; of an existing cluster only the plugin's own name says what it has.
 pub(crate) fn advertisers(blueprint: &Blueprint, gpu: &Gpu) -> Vec<(GpuVendor, Advertiser)> {
-    let vendors: Vec<GpuVendor> = if blueprint.cluster.provider == ProviderKind::Existing {
-        match gpu.plugin {
-            GpuPlugin::Nvidia => vec![GpuVendor::Nvidia],
-            GpuPlugin::Amd => vec![GpuVendor::Amd],
-            GpuPlugin::Intel => vec![GpuVendor::Intel],
-            GpuPlugin::Auto | GpuPlugin::Simulated | GpuPlugin::None => Vec::new(),
+    if blueprint.cluster.provider == ProviderKind::Existing {
+        let vendor = match gpu.plugin {
+            GpuPlugin::Nvidia => GpuVendor::Nvidia,
+            GpuPlugin::Amd => GpuVendor::Amd,
+            GpuPlugin::Intel => GpuVendor::Intel,
+            GpuPlugin::Auto | GpuPlugin::Simulated | GpuPlugin::None => return Vec::new(),
+        };
+        return vec![(vendor, advertiser_on(blueprint, NodeSystem::Unknown, vendor))];
+    }
+    let mut found: Vec<(GpuVendor, Advertiser)> = Vec::new();
+    for pool in &blueprint.node_pools {
+        if let Some(vendor) = GpuVendor::of_pool(pool) {
+            let pair = (vendor, pool_advertiser(blueprint, pool, vendor));
+            if !found.contains(&pair) {
+                found.push(pair);
+            }
         }
-    } else {
-        let has =
-            |vendor: &GpuVendor| blueprint.node_pools.iter().any(|pool| GpuVendor::of_pool(pool) == Some(*vendor));
-        GpuVendor::ALL.into_iter().filter(has).collect()
-    };
-    vendors.into_iter().map(|vendor| (vendor, pool_advertiser(blueprint, vendor))).collect()
+    }
+    found.sort_by_key(|(vendor, _)| *vendor);
+    found
 }
 
 /// The exporter of its own: the GPU Operator has one, GKE runs one.
@@ -100,16 +107,15 @@ fn discovery() -> Value {
 }
 
 /// Where the NVIDIA DaemonSets run: on our pools by their label; on an existing cluster's nodes by what NFD finds.
-fn nvidia_affinity(blueprint: &Blueprint) -> Value {
-    let pools = pools_of(blueprint, |vendor, advertiser| {
-        vendor == GpuVendor::Nvidia && !matches!(advertiser, Advertiser::None { .. })
-    });
+fn nvidia_affinity(blueprint: &Blueprint, runs: fn(&Advertiser) -> bool) -> Value {
+    let pools = pools_of(blueprint, |vendor, advertiser| vendor == GpuVendor::Nvidia && runs(advertiser));
     if pools.is_empty() { on_discovered(GpuVendor::Nvidia) } else { on_pools(&pools) }
 }
 
 fn nvidia_plugin(blueprint: &Blueprint, gpu: &Gpu) -> Value {
     let mut values = json!({
-        "affinity": nvidia_affinity(blueprint),
+        // A node whose image has the plugin must not get a second one.
+        "affinity": nvidia_affinity(blueprint, |advertiser| *advertiser == Advertiser::NvidiaPlugin),
         "gfd": {"enabled": gpu.discovery},
         "nfd": {"enabled": false},
         "tolerations": tolerations(blueprint),
@@ -204,7 +210,7 @@ fn amd(blueprint: &Blueprint, gpu: &Gpu) -> Value {
 
 fn dcgm_exporter(blueprint: &Blueprint) -> Value {
     json!({
-        "affinity": nvidia_affinity(blueprint),
+        "affinity": nvidia_affinity(blueprint, |advertiser| !matches!(advertiser, Advertiser::None { .. })),
         // Its kind comes with the Prometheus operator; a PodMonitor of this blueprint's takes its place where that is there.
         "serviceMonitor": {"enabled": false},
         "tolerations": tolerations(blueprint),

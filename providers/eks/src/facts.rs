@@ -1,0 +1,159 @@
+//! What was looked up about an account and a region before a plan is run: each fact known, or unknown and why.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+use wbk_provider_api::{Capacity, Why};
+
+/// Something looked up.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Fact<T> {
+    /// Answered.
+    Known(T),
+    /// Not answered, and why.
+    Unknown(Why),
+}
+
+impl<T> Fact<T> {
+    /// Not answered.
+    pub fn unknown(why: impl Into<String>) -> Self {
+        Self::Unknown(Why(why.into()))
+    }
+
+    /// The answer, where there is one.
+    pub fn known(&self) -> Option<&T> {
+        match self {
+            Self::Known(value) => Some(value),
+            Self::Unknown(_) => None,
+        }
+    }
+
+    fn why(&self) -> Option<&str> {
+        match self {
+            Self::Known(_) => None,
+            Self::Unknown(why) => Some(&why.0),
+        }
+    }
+}
+
+/// All that was looked up.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Facts {
+    /// The account of the credentials (sts GetCallerIdentity).
+    pub account: Fact<String>,
+    /// Zones of the region, with their ids: `us-east-1a` is another place for each account, `use1-az3` is not (ec2
+    /// DescribeAvailabilityZones).
+    pub zones: Fact<BTreeMap<String, String>>,
+    /// Zones that have each of the machines that were asked about; a machine that the region does not have has none (ec2
+    /// DescribeInstanceTypeOfferings).
+    pub offered: Fact<BTreeMap<String, BTreeSet<String>>>,
+    /// Quotas by code (servicequotas GetServiceQuota). One that the account does not have is absent.
+    pub quotas: Fact<BTreeMap<String, QuotaFact>>,
+    /// Kubernetes versions that EKS has, `1.34` (eks DescribeClusterVersions).
+    pub versions: Fact<BTreeMap<String, VersionFact>>,
+    /// Versions of add-ons that EKS calls the default for the wanted Kubernetes version; an add-on without one is absent (eks
+    /// DescribeAddonVersions).
+    pub addon_versions: Fact<BTreeMap<String, String>>,
+    /// Images that there are for the wanted Kubernetes version, in the API's words, with their releases.
+    pub images: Fact<BTreeMap<String, String>>,
+    /// Subnets that the blueprint names (ec2 DescribeSubnets); one that is not there is absent.
+    pub subnets: Fact<BTreeMap<String, SubnetFact>>,
+}
+
+impl Facts {
+    /// Nothing was looked up.
+    pub fn unknown(why: &str) -> Self {
+        Self {
+            account: Fact::unknown(why),
+            zones: Fact::unknown(why),
+            offered: Fact::unknown(why),
+            quotas: Fact::unknown(why),
+            versions: Fact::unknown(why),
+            addon_versions: Fact::unknown(why),
+            images: Fact::unknown(why),
+            subnets: Fact::unknown(why),
+        }
+    }
+
+    /// What is not known, by its name, and why.
+    pub fn gaps(&self) -> Vec<(&'static str, &str)> {
+        let Self { account, zones, offered, quotas, versions, addon_versions, images: _, subnets } = self;
+        // Which images there are is told by Systems Manager alone, which is not asked: no gap, as nobody waits for it.
+        [
+            ("the account", account.why()),
+            ("the region's zones", zones.why()),
+            ("which zones have the machines", offered.why()),
+            ("quotas", quotas.why()),
+            ("the versions that EKS has", versions.why()),
+            ("add-on versions", addon_versions.why()),
+            ("the subnets", subnets.why()),
+        ]
+        .into_iter()
+        .filter_map(|(name, why)| Some((name, why?)))
+        .collect()
+    }
+}
+
+/// A quota.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct QuotaFact {
+    /// vCPUs that the account may run at once.
+    pub limit: u64,
+    /// vCPUs that run now, whoever's they are, where that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub used: Option<u64>,
+}
+
+/// A Kubernetes version of EKS.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct VersionFact {
+    /// How it is supported.
+    pub status: VersionStatus,
+    /// The day on which standard support ends.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub standard_until: Option<String>,
+    /// The day on which extended support ends.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub extended_until: Option<String>,
+}
+
+/// How EKS supports a version.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum VersionStatus {
+    /// For the usual price.
+    Standard,
+    /// For six times the price.
+    Extended,
+    /// No more.
+    Ended,
+}
+
+/// A subnet.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SubnetFact {
+    /// Its zone.
+    pub zone: String,
+    /// Addresses that nobody has.
+    pub free: u64,
+}
+
+/// A node group that exists, as far as quotas depend on it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GroupNow {
+    /// The pool that it is of.
+    pub pool: String,
+    /// Its machines.
+    pub machines: Vec<String>,
+    /// How they are paid for.
+    pub capacity: Capacity,
+    /// Whether they are in a capacity block, and so in no quota.
+    pub block: bool,
+    /// Nodes that it has, or is getting.
+    pub desired: u32,
+}
