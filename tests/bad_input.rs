@@ -45,7 +45,7 @@ fn blueprints_that_are_wrong_are_refused_with_their_positions() {
     refused(&home, &format!("{local}nodePools: [{{name: a}}, {{name: a}}]\n"), &["bad.yaml:5:", "`a`"]);
     let quota = "nodePools: [{name: a, shape: {cpu: 2, memory: 4Gi}, size: {min: 1}}]\ngpu: {plugin: simulated}\nnamespaces: [{name: team, quota: {gpu: 4}}]\n";
     refused(&home, &format!("{local}{quota}"), &["bad.yaml:7:", "gpu"]);
-    refused(&home, &format!("{HEAD}cluster: {{provider: eks}}\n"), &["not supported yet", "eks"]);
+    refused(&home, &format!("{HEAD}cluster: {{provider: gke}}\n"), &["not supported yet", "gke"]);
     refused(
         &home,
         &format!("{local}namespaces: [{{name: team, secrets: [{{name: s, keys: {{k: plain}}}}]}}]\n"),

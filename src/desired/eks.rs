@@ -7,9 +7,11 @@ use wbk_provider_api::{
     ProviderKind,
 };
 use wbk_provider_eks::catalog::{self, Machine};
+use wbk_provider_eks::marks::Marks;
+use wbk_provider_eks::wanted::identity_role;
 
 use crate::blueprint::Blueprint;
-use crate::blueprint::schema::{EksAddonEntry, EksPoolSection, EksSection, NodePool};
+use crate::blueprint::schema::{EksAddonEntry, EksPoolSection, EksSection, Identity, NodePool};
 
 /// Addresses of a network whose blueprint names none: the largest that a VPC may have.
 const CIDR: &str = "10.0.0.0/16";
@@ -153,6 +155,25 @@ fn pool(pool: &NodePool) -> EksPool {
         max_unavailable: section.max_unavailable,
         repair: section.repair,
     }
+}
+
+/// The annotation by which pods of a service account are its role, where they get their credentials through the cluster's OIDC issuer:
+/// the key and the role's ARN, which is known before the role is there.
+pub(super) fn role_annotation(blueprint: &Blueprint, namespace: &str, identity: &Identity) -> Option<(String, String)> {
+    let irsa = identity.grants.eks.as_ref().is_some_and(|grants| grants.via == EksIdentityWay::Irsa);
+    let cluster = super::pools::cluster_name(blueprint);
+    let account = blueprint.cluster.eks.as_ref()?.account.as_ref().filter(|_| irsa)?;
+    let marks = Marks {
+        blueprint: blueprint.metadata.name.clone(),
+        cluster,
+        region: blueprint.cluster.region.clone()?,
+        tags: BTreeMap::new(),
+    };
+    let role = marks.role_name(&identity_role(namespace, &identity.service_account));
+    Some((
+        "eks.amazonaws.com/role-arn".into(),
+        format!("arn:{}:iam::{account}:role{}{role}", marks.partition(), marks.iam_path()),
+    ))
 }
 
 fn identities(blueprint: &Blueprint) -> Vec<EksIdentity> {

@@ -165,9 +165,12 @@ pub(super) fn beside(from: &SecretReference, file: &str) -> SecretReference {
 
 fn identities(collector: &mut Collector<'_>, index: usize, namespace: &Namespace) {
     for (number, identity) in namespace.identities.iter().enumerate() {
+        let mut annotations = identity.annotations.clone();
+        let blueprint = &collector.loaded.blueprint;
+        annotations.extend(super::eks::role_annotation(blueprint, &namespace.name, identity));
         let mut object = Built::new("v1", "ServiceAccount", Some(&namespace.name), &identity.service_account)
             .with_metadata("labels", &identity.labels)
-            .with_metadata("annotations", &identity.annotations);
+            .with_metadata("annotations", &annotations);
         if !identity.image_pull_secrets.is_empty() {
             let secrets: Vec<Value> = identity.image_pull_secrets.iter().map(|name| json!({"name": name})).collect();
             object = object.with("imagePullSecrets", secrets);

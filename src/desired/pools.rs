@@ -141,13 +141,18 @@ pub(crate) fn pool_spec(blueprint: &Blueprint, pool: &NodePool) -> PoolSpec {
     }
 }
 
+/// The cluster's name: the platform's, unless it has one of its own.
+pub(super) fn cluster_name(blueprint: &Blueprint) -> String {
+    blueprint.cluster.name.clone().unwrap_or_else(|| blueprint.metadata.name.clone())
+}
+
 /// The cluster, complete.
 pub(crate) fn cluster_spec(blueprint: &Blueprint) -> ClusterSpec {
     let cluster = &blueprint.cluster;
     let default_version = (cluster.provider == ProviderKind::Local).then(|| LOCAL_VERSION.to_owned());
     ClusterSpec {
         provider: cluster.provider,
-        name: cluster.name.clone().unwrap_or_else(|| blueprint.metadata.name.clone()),
+        name: cluster_name(blueprint),
         version: cluster.version.clone().or(default_version),
         region: cluster.region.clone(),
         context: cluster.context.clone(),
