@@ -27,4 +27,6 @@ until grep -q '^# the aws CLI' "$work/env"; do
 done
 # In a shell of its own: nothing else is to see these variables.
 # shellcheck disable=SC1091
-(source "$work/env" && cargo test --locked --package wbk-provider-eks -- --include-ignored)
+(source "$work/env" && cargo test --locked --package wbk-infra --package wbk-provider-eks --test network --test iam -- --include-ignored)
+# Whole platforms, by the program, each on a stand of its own.
+cargo test --locked --test eks -- --ignored

@@ -463,6 +463,13 @@ Examples:
         #[command(flatten)]
         blueprint: OptionalBlueprint,
     },
+    /// What kubeconfigs of EKS clusters need.
+    #[command(hide = true)]
+    Eks {
+        /// What of it.
+        #[command(subcommand)]
+        command: EksCommand,
+    },
     /// Local clusters: real control planes on this machine, with simulated nodes.
     Local {
         /// What to do.
@@ -562,6 +569,20 @@ pub enum LocalCommand {
         /// The kubeconfig it uses.
         #[arg(long)]
         kubeconfig: PathBuf,
+    },
+}
+
+/// What of EKS.
+#[derive(Debug, Subcommand)]
+pub enum EksCommand {
+    /// Print a token for a cluster's API server; kubeconfigs of this program run it.
+    Token {
+        /// The cluster's name.
+        #[arg(long)]
+        cluster: String,
+        /// Its region.
+        #[arg(long)]
+        region: String,
     },
 }
 

@@ -101,6 +101,7 @@ async fn run(cli: Cli, environment: &Environment) -> Result<Exit, Failure> {
         Command::Ci { command } => command::ci(&context, &command),
         Command::Completions { shell } => command::completions(shell),
         Command::Doctor { blueprint } => command::doctor(&context, blueprint.blueprint.as_deref()).await,
+        Command::Eks { command } => command::eks(&command).await,
         Command::Local { command } => command::local(&context, command).await,
         Command::Assets { fetch } => command::assets(&context, fetch),
     }

@@ -144,7 +144,10 @@ pub fn provider(wanted: &Wanted, environment: &Environment, global: &Global) -> 
             global.context.clone(),
         ))),
         ProviderKind::Kind => Ok(Arc::new(wbk_provider_kind::KindProvider::new(kind_settings(environment)))),
-        kind @ (ProviderKind::Gke | ProviderKind::Eks | ProviderKind::Aks) => {
+        ProviderKind::Eks => Ok(Arc::new(wbk_provider_eks::EksProvider::new(wbk_provider_eks::Settings {
+            token_program: vec![environment.program.display().to_string(), "eks".into(), "token".into()],
+        }))),
+        kind @ (ProviderKind::Gke | ProviderKind::Aks) => {
             Err(Failure::usage(format!("not supported yet: cluster.provider {kind}")))
         }
     }

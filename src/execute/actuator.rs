@@ -239,6 +239,32 @@ impl<'a> PlatformActuator<'a> {
         self.plan.steps.iter().any(|step| step.action == Action::Delete && matches!(step.target, Target::Cluster(_)))
     }
 
+    /// Holds the Lease before a step of the provider's, wherever there is a cluster that keeps one.
+    async fn fence(&self, action: Action, target: &Target) -> Result<(), StepError> {
+        let there = self.plan.world.is_some();
+        match (target, action) {
+            // The last thing in the cluster before the cluster itself.
+            (Target::Cluster(_), Action::Delete) if there && self.takes_cluster_away() => {
+                self.reach().await?;
+                self.end(false).await
+            }
+            // Another apply that works in it is waited for; what comes afterwards is in another cluster.
+            (Target::Cluster(_), Action::Replace) if there => {
+                self.reach().await?;
+                self.end(false).await?;
+                self.cluster.write().await.connection = None;
+                Ok(())
+            }
+            // One that does not answer is taken away by its provider alone.
+            (Target::NodePool(_), Action::Delete) if !there => Ok(()),
+            (Target::NodePool(_), _) => self.reach().await.map(drop),
+            // The ground under a cluster that goes first, or that is not there yet.
+            (Target::Part(_), _) if !there || self.takes_cluster_away() => Ok(()),
+            (Target::Part(_), _) => self.reach().await.map(drop),
+            (Target::Cluster(_) | Target::Object(_) | Target::Release(_) | Target::Queue(_), _) => Ok(()),
+        }
+    }
+
     /// Looks again which kinds there are.
     async fn rediscover(&self) -> Result<(), StepError> {
         let mut slot = self.cluster.write().await;
@@ -254,18 +280,7 @@ impl Actuator for PlatformActuator<'_> {
     async fn run(&self, step: &Step, token: &str, say: &(dyn Fn(String) + Send + Sync)) -> Result<(), StepError> {
         match (&step.payload, &step.target) {
             (Payload::Provider(operation), target) => {
-                if matches!(target, Target::NodePool(_)) {
-                    self.reach().await?;
-                } else if step.action == Action::Delete && self.takes_cluster_away() && self.plan.world.is_some() {
-                    // The last thing in the cluster before the cluster itself.
-                    self.reach().await?;
-                    self.end(false).await?;
-                } else if step.action == Action::Replace && self.plan.world.is_some() {
-                    // Another apply that works in it is waited for; what comes afterwards is in another cluster.
-                    self.reach().await?;
-                    self.end(false).await?;
-                    self.cluster.write().await.connection = None;
-                }
+                self.fence(step.action, target).await?;
                 let progress = |Progress(line): Progress| say(line);
                 self.provider.perform(&self.plan.wanted, operation, token, &progress).await?;
                 Ok(())

@@ -60,8 +60,6 @@ impl Observed {
 pub struct PartSeen {
     /// The cloud's own name of it: an id or an ARN.
     pub id: String,
-    /// As it was found, in the provider's own words.
-    pub content: serde_json::Value,
     /// What of it is in the way, in words: a state that failed, an issue that the cloud reports.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub issues: Vec<String>,

@@ -6,7 +6,7 @@ mod groups;
 mod parts;
 
 pub use destroy::removal;
-pub use groups::pool_seen;
+pub(crate) use groups::{pool_fingerprint, pool_seen, pools};
 
 use std::collections::BTreeMap;
 

@@ -7,21 +7,37 @@
 //! [`aws`] holds the clients and [`error`] what comes back from them; [`network`] is what EC2 has of a platform and [`iam`] its roles;
 //! [`work`] is what every change is given.
 
+mod access;
+mod addon_versions;
 pub mod aws;
 pub mod catalog;
 pub mod changes;
+mod cluster;
 pub mod content;
 pub mod error;
 pub mod facts;
+mod group;
 mod http;
 pub mod iam;
+mod inside;
 mod layout;
+mod lookup;
 pub mod marks;
+mod names;
 pub mod network;
+mod observe;
 pub mod part;
 pub mod preflight;
+mod provider;
+mod settings;
 pub mod shape;
+mod token;
+mod update;
 pub mod version;
 pub mod wanted;
 pub mod work;
 pub mod world;
+
+pub use provider::EksProvider;
+pub use settings::Settings;
+pub use token::{Token, token};

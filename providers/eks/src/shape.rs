@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
-use wbk_provider_api::{Capacity, EksAuthentication, EksEndpoint, EksSupport, Taint};
+use wbk_provider_api::{Capacity, EksEndpoint, EksSupport, Taint};
 
 /// A cluster.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -17,8 +17,8 @@ pub struct ClusterShape {
     pub subnets: BTreeSet<SubnetRef>,
     /// From where the API server is reached.
     pub endpoint: EksEndpoint,
-    /// How users get in.
-    pub authentication: EksAuthentication,
+    /// How users get in, in the API's word: `API`, `API_AND_CONFIG_MAP`, `CONFIG_MAP`.
+    pub authentication: String,
     /// Logs that go to CloudWatch.
     pub logging: BTreeSet<String>,
     /// ARN of the KMS key that Secrets are encrypted with.

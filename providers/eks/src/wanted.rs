@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 use wbk_provider_api::{
-    EksAutoscaler, EksIdentity, EksIdentityWay, EksNat, EksNetwork, EksSpec, PartId, PoolSpec, ProviderTarget,
-    TaintEffect, Wanted,
+    EksAuthentication, EksAutoscaler, EksIdentity, EksIdentityWay, EksNat, EksNetwork, EksSpec, PartId, PoolSpec,
+    ProviderTarget, TaintEffect, Wanted,
 };
 
 use crate::iam::{canonical, policy_arn};
@@ -227,7 +227,7 @@ impl Draft<'_> {
         let zones: Vec<String> = match (named.is_empty(), there.is_empty()) {
             (false, _) => named.iter().cloned().collect::<BTreeSet<String>>().into_iter().collect(),
             (true, false) => there.into_iter().collect(),
-            (true, true) => self.world.zones.iter().take(EksNetwork::ZONES).cloned().collect(),
+            (true, true) => self.world.zones().into_iter().take(EksNetwork::ZONES).collect(),
         };
         if zones.is_empty() {
             self.gaps.push("the zones of the region could not be seen".into());
@@ -296,7 +296,7 @@ impl Draft<'_> {
                 .version
                 .clone()
                 .or_else(|| self.addon_that_stays(name))
-                .or_else(|| self.world.addon_versions.get(name).cloned());
+                .or_else(|| self.world.addon_version(name));
             let Some(version) = version else {
                 self.gaps.push(format!("the versions of add-on {name} could not be seen"));
                 continue;
@@ -355,7 +355,11 @@ impl Draft<'_> {
             role: role_ref(spec.cluster_role.as_ref(), CLUSTER_ROLE),
             subnets: network.all.clone(),
             endpoint: spec.endpoint.clone(),
-            authentication: spec.authentication,
+            authentication: match spec.authentication {
+                EksAuthentication::Api => "API",
+                EksAuthentication::ApiAndConfigMap => "API_AND_CONFIG_MAP",
+            }
+            .to_owned(),
             logging: spec.logging.clone(),
             encryption_key: spec.encryption_key.clone(),
             support: spec.support,

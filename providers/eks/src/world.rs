@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 use wbk_provider_api::{PartId, Seen, Why};
 
+use crate::facts::Facts;
 use crate::part::Found;
 use crate::shape::{ClusterShape, GroupShape};
 
@@ -13,10 +14,8 @@ use crate::shape::{ClusterShape, GroupShape};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct World {
-    /// The account that the credentials are of.
-    pub account: Option<String>,
-    /// Zones that the region offers and EKS runs in, sorted; empty where they could not be seen.
-    pub zones: Vec<String>,
+    /// What the region and the account say.
+    pub facts: Facts,
     /// The cluster.
     pub cluster: Seen<ClusterFound>,
     /// Node groups of the cluster, by name, ours and others'.
@@ -25,22 +24,28 @@ pub struct World {
     pub parts: BTreeMap<PartId, Found>,
     /// Sorts of parts that could not be seen, and why: none of them is made or removed.
     pub unseen: BTreeMap<String, Why>,
-    /// Versions of add-ons that EKS calls the default for the wanted Kubernetes version.
-    pub addon_versions: BTreeMap<String, String>,
 }
 
 impl World {
     /// Before anything was looked at: nothing is known, and nothing can be planned.
     pub fn unknown(why: &str) -> Self {
         Self {
-            account: None,
-            zones: Vec::new(),
+            facts: Facts::unknown(why),
             cluster: Seen::Unknown(Why(why.to_owned())),
             groups: BTreeMap::new(),
             parts: BTreeMap::new(),
             unseen: BTreeMap::new(),
-            addon_versions: BTreeMap::new(),
         }
+    }
+
+    /// Zones that the region offers and EKS runs in, sorted; none where they could not be seen.
+    pub fn zones(&self) -> Vec<String> {
+        self.facts.zones.known().map(|zones| zones.keys().cloned().collect()).unwrap_or_default()
+    }
+
+    /// What EKS calls the default version of an add-on.
+    pub fn addon_version(&self, name: &str) -> Option<String> {
+        self.facts.addon_versions.known()?.get(name).cloned()
     }
 
     /// Whether a part is there; unknown where its sort could not be seen.

@@ -62,7 +62,8 @@ pub fn removal(wanted: &Wanted, world: &World) -> Vec<Operation> {
         let content = Content::Part { part: found.part.clone(), tags: found.tags.clone() };
         operations.push(Operation {
             needs,
-            expect: fingerprint(found),
+            // Whatever else of it changes while what is in it goes.
+            expect: fingerprint(&found.id),
             content: serde_json::to_value(content).expect("a content is plain data"),
             ..Operation::new(
                 OperationAction::Delete,

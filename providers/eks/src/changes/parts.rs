@@ -6,6 +6,7 @@ use wbk_provider_api::{
 
 use super::{ADDON_SECONDS, Draft, GATEWAY_SECONDS, PART_SECONDS, fingerprint, tag_differences};
 use crate::content::Content;
+use crate::marks::BLUEPRINT;
 use crate::part::{Found, Part, sort};
 use crate::wanted::WantedPart;
 
@@ -35,7 +36,7 @@ impl Draft<'_> {
             diff.iter().map(|diff| diff.path.clone()).filter(|path| is_fixed(&wanted.part, path)).collect();
         diff.extend(tag_differences(&found.tags, &wanted.tags, "tags"));
         let target = ProviderTarget::Part(id.clone());
-        if !self.marks.are_on(&found.tags) && !is_ours_without_marks(&found.part) {
+        if !self.marks.are_on(&found.tags) && !is_ours_without_marks(&found.part) && !self.lost_its_marks(found) {
             let operation = Operation {
                 diff,
                 expect: fingerprint(found),
@@ -48,10 +49,10 @@ impl Draft<'_> {
             );
             return self.block(target, says, hint);
         }
-        if !found.issues.is_empty() && !matches!(found.part, Part::NatGateway { .. } | Part::Addon { .. }) {
+        if !found.issues.is_empty() && !is_broken(found) {
             self.advise(target.clone(), found.issues.join("; "), "look at it in AWS' console");
         }
-        let broken = matches!(found.part, Part::NatGateway { .. } | Part::Addon { .. }) && !found.issues.is_empty();
+        let broken = is_broken(found);
         if diff.is_empty() && !broken {
             return;
         }
@@ -76,6 +77,21 @@ impl Draft<'_> {
         }
     }
 
+    /// Whether it is of the network of a cluster of ours, and nobody claims it: somebody took its tags away.
+    fn lost_its_marks(&self, found: &Found) -> bool {
+        let ours = self.world.cluster.present().is_some_and(|cluster| cluster.ours);
+        let of_network = matches!(
+            found.part,
+            Part::Vpc { .. }
+                | Part::InternetGateway { .. }
+                | Part::Subnet { .. }
+                | Part::NatGateway { .. }
+                | Part::RouteTable { .. }
+        );
+        let claimed = found.tags.get(BLUEPRINT).is_some_and(|blueprint| *blueprint != self.marks.blueprint);
+        ours && of_network && !claimed
+    }
+
     /// What is ours and no longer wanted.
     fn surplus(&mut self) {
         for (id, found) in &self.world.parts {
@@ -91,7 +107,7 @@ impl Draft<'_> {
                 deadline(&found.part),
             );
             self.changes.operations.push(Operation {
-                expect: fingerprint(found),
+                expect: fingerprint(&found.id),
                 content: serde_json::to_value(content).expect("a content is plain data"),
                 ..operation
             });
@@ -113,6 +129,12 @@ impl Draft<'_> {
 fn short(diff: FieldDiff) -> FieldDiff {
     let path = diff.path.split_once('.').map_or(diff.path.clone(), |(_, rest)| rest.to_owned());
     FieldDiff { path, ..diff }
+}
+
+/// Whether it failed, so that only another one helps. Two of one name are an issue too, and nothing to be made anew for.
+fn is_broken(found: &Found) -> bool {
+    let failed = |issue: &String| issue.starts_with("it failed") || issue.starts_with("its state is CREATE_FAILED");
+    matches!(found.part, Part::NatGateway { .. } | Part::Addon { .. }) && found.issues.iter().any(failed)
 }
 
 fn is_fixed(part: &Part, path: &str) -> bool {

@@ -1,0 +1,104 @@
+//! What EKS keeps for a cluster: add-ons, who gets in, and which service accounts are which roles.
+
+mod access;
+mod addons;
+mod identities;
+
+use std::collections::BTreeMap;
+
+use wbk_provider_api::{PartId, Why};
+
+use crate::aws::Aws;
+use crate::error::AwsError;
+use crate::marks::Marks;
+use crate::names::Names;
+use crate::part::{Found, Part, sort};
+use crate::work::Work;
+
+/// What was seen, and the sorts that could not be.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct InsideSeen {
+    /// The parts.
+    pub found: BTreeMap<PartId, Found>,
+    /// Sorts that could not be seen.
+    pub unknown: BTreeMap<&'static str, Why>,
+}
+
+/// Everything of these sorts that is ours or wanted. A cluster that is not there has none.
+pub async fn observe(aws: &Aws, marks: &Marks, names: &Names, wanted: &BTreeMap<PartId, Part>) -> InsideSeen {
+    let (addons, access, identities) = futures::join!(
+        addons::observe(aws, marks, wanted),
+        access::observe(aws, marks, wanted),
+        identities::observe(aws, marks, names)
+    );
+    let mut seen = InsideSeen::default();
+    for (sort, found) in [(sort::ADDON, addons), (sort::ACCESS_ENTRY, access), (sort::POD_IDENTITY, identities)] {
+        match found {
+            Ok(found) => seen.found.extend(found),
+            Err(error) => {
+                seen.unknown.insert(sort, error.why());
+            }
+        }
+    }
+    seen
+}
+
+/// Makes one, or finds that a former try did, and waits for it.
+///
+/// # Errors
+/// AWS' words.
+pub async fn create(work: &Work<'_>, part: &Part, tags: &BTreeMap<String, String>, name: &str) -> Result<(), AwsError> {
+    match part {
+        Part::Addon { version, configuration } => {
+            addons::create(work, name, version, configuration.as_ref(), tags).await
+        }
+        Part::AccessEntry { principal, groups, policies } => {
+            access::create(work, principal, groups, policies, tags).await
+        }
+        Part::PodIdentity { namespace, service_account, role } => {
+            identities::create(work, (namespace, service_account), role, tags).await
+        }
+        other => Err(AwsError::refused(format!("make {}", other.id(name)), "it is not in a cluster")),
+    }
+}
+
+/// Makes one so.
+///
+/// # Errors
+/// AWS' words.
+pub async fn update(work: &Work<'_>, part: &Part, tags: &BTreeMap<String, String>, name: &str) -> Result<(), AwsError> {
+    match part {
+        Part::Addon { version, configuration } => {
+            addons::update(work, name, version, configuration.as_ref(), tags).await
+        }
+        Part::AccessEntry { principal, groups, policies } => {
+            access::update(work, principal, groups, policies, tags).await
+        }
+        Part::PodIdentity { namespace, service_account, role } => {
+            identities::update(work, (namespace, service_account), role, tags).await
+        }
+        other => Err(AwsError::refused(format!("change {}", other.id(name)), "it is not in a cluster")),
+    }
+}
+
+/// Removes one and waits until it is gone.
+///
+/// # Errors
+/// AWS' words.
+pub async fn delete(work: &Work<'_>, part: &Part, name: &str) -> Result<(), AwsError> {
+    match part {
+        Part::Addon { .. } => addons::delete(work, name).await,
+        Part::AccessEntry { principal, .. } => access::delete(work, principal).await,
+        Part::PodIdentity { namespace, service_account, .. } => {
+            identities::delete(work, namespace, service_account).await
+        }
+        other => Err(AwsError::refused(format!("remove {}", other.id(name)), "it is not in a cluster")),
+    }
+}
+
+/// Puts the tags on something of the cluster's that lack.
+async fn tag(work: &Work<'_>, arn: Option<&str>, tags: &BTreeMap<String, String>, what: &str) -> Result<(), AwsError> {
+    let Some(arn) = arn else { return Ok(()) };
+    let request = work.aws.eks.tag_resource().resource_arn(arn).set_tags(Some(tags.clone().into_iter().collect()));
+    request.send().await.map(drop).map_err(AwsError::sdk(format!("tag {what}")))
+}

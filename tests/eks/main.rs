@@ -1,0 +1,201 @@
+//! Whole platforms on EKS, by the program itself, against the emulators of docs/eks-testing.md.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+use tokio::runtime::Runtime;
+use wbk_eks_stand::{Settings, Stand};
+
+const IGNORED: &str = "needs the stand: scripts/eks-tests.sh";
+
+/// The stand's API server is the local provider's, of one version, whatever version EKS was asked for.
+const NOT_THE_STANDS: &str = "api.version";
+
+/// A stand and a home of its own.
+struct World {
+    stand: Stand,
+    home: tempfile::TempDir,
+    runtime: Runtime,
+}
+
+impl World {
+    fn start() -> Self {
+        Self::with(Settings::of_environment())
+    }
+
+    fn with(settings: Settings) -> Self {
+        let runtime = Runtime::new().expect("a runtime");
+        let tell = |line: &str| eprintln!("  {line}");
+        let stand = runtime.block_on(Stand::start_with(settings, tell));
+        let stand = stand.unwrap_or_else(|error| panic!("{IGNORED}: {error}"));
+        Self { stand, home: tempfile::tempdir().expect("a folder"), runtime }
+    }
+
+    /// Starts it and kills it at once after a while, unless it ends before; answers whether it was killed.
+    fn killed_after(&self, milliseconds: u64, args: &[&str]) -> bool {
+        let log = std::fs::File::create(self.home.path().join("killed.log")).expect("a file");
+        let mut command = Command::new(env!("CARGO_BIN_EXE_wbk-infra"));
+        command.args(args).envs(self.stand.env()).env("XDG_STATE_HOME", self.home.path().join("state"));
+        let both = log.try_clone().expect("a second handle");
+        let mut child = command.env_remove("KUBECONFIG").stdout(log).stderr(both).spawn().expect("the program runs");
+        let until = Instant::now() + Duration::from_millis(milliseconds);
+        while Instant::now() < until {
+            if child.try_wait().expect("a child can be asked").is_some() {
+                return false;
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        child.kill().expect("a child can be killed");
+        child.wait().expect("a killed child ends");
+        true
+    }
+
+    /// How many things of a sort EC2 has that are the platform's and not on their way out.
+    fn count(&self, describe: &str, list: &str) -> usize {
+        let filter = "Name=tag:wbk-infra/blueprint,Values=small";
+        let flag = if describe == "describe-nat-gateways" { "--filter" } else { "--filters" };
+        let answer = self.aws(&["ec2", describe, flag, filter]);
+        let found = answer[list].as_array().cloned().unwrap_or_default();
+        found.iter().filter(|one| one["State"] != "deleted" && one["State"] != "deleting").count()
+    }
+
+    fn infra(&self, args: &[&str]) -> Output {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_wbk-infra"));
+        command.args(args).envs(self.stand.env()).env("XDG_STATE_HOME", self.home.path().join("state"));
+        command.env_remove("KUBECONFIG").output().expect("the program runs")
+    }
+
+    /// Runs it and expects an exit code; answers what it printed.
+    fn run(&self, code: i32, args: &[&str]) -> String {
+        let output = self.infra(args);
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        let told = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(code), "wbk-infra {args:?}:\n{said}\n{told}");
+        said
+    }
+
+    fn apply(&self, file: &str) -> String {
+        self.run(0, &["apply", file, "--yes", "--skip", NOT_THE_STANDS])
+    }
+
+    fn aws(&self, args: &[&str]) -> serde_json::Value {
+        let output = Command::new(self.stand.aws_cli()).args(args).envs(self.stand.env()).output().expect("aws runs");
+        assert!(output.status.success(), "aws {args:?}: {}", String::from_utf8_lossy(&output.stderr));
+        serde_json::from_slice(&output.stdout).unwrap_or_default()
+    }
+
+    fn blueprint(&self, change: impl Fn(&str) -> String) -> PathBuf {
+        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/eks/small.yaml");
+        let text = std::fs::read_to_string(file).expect("the blueprint");
+        let path = self.home.path().join("small.yaml");
+        std::fs::write(&path, change(&text)).expect("a file");
+        path
+    }
+}
+
+#[test]
+#[ignore = "needs the stand: scripts/eks-tests.sh"]
+fn a_platform_is_made_seen_changed_mended_and_taken_away() {
+    let world = World::start();
+    let blueprint = world.blueprint(str::to_owned);
+    let file = blueprint.to_str().expect("UTF-8");
+    let planned = world.run(0, &["plan", file]);
+    for part in
+        ["VPC network", "NAT gateway us-west-2a", "IAM role node", "cluster small", "add-on vpc-cni", "node pool l4"]
+    {
+        assert!(planned.contains(&format!("+ create  {part}")), "{part}:\n{planned}");
+    }
+    world.apply(file);
+    let again = world.run(0, &["plan", file, "--exit-code"]);
+    assert!(again.contains("Nothing to do"), "{again}");
+
+    // Another client agrees with what was asked.
+    let group =
+        &world.aws(&["eks", "describe-nodegroup", "--cluster-name", "small", "--nodegroup-name", "l4"])["nodegroup"];
+    assert_eq!(group["instanceTypes"], serde_json::json!(["g6.xlarge"]));
+    assert_eq!(group["labels"]["team"], "research");
+    assert_eq!(group["taints"][0]["key"], "nvidia.com/gpu");
+    assert_eq!(group["scalingConfig"]["maxSize"], 2);
+    let associations = world.aws(&["eks", "list-pod-identity-associations", "--cluster-name", "small"]);
+    assert_eq!(associations["associations"].as_array().map(Vec::len), Some(1));
+
+    // In place.
+    world.blueprint(|text| text.replace("team: research", "team: vision").replace("max: 2}", "max: 4}"));
+    let changed = world.run(0, &["plan", file]);
+    assert!(changed.contains("~ update  node pool l4"), "{changed}");
+    world.apply(file);
+    let group =
+        &world.aws(&["eks", "describe-nodegroup", "--cluster-name", "small", "--nodegroup-name", "l4"])["nodegroup"];
+    assert_eq!((&group["labels"]["team"], &group["scalingConfig"]["maxSize"]), (&"vision".into(), &4.into()));
+
+    // Drift: somebody changes a label of the group in AWS.
+    world.aws(&[
+        "eks",
+        "update-nodegroup-config",
+        "--cluster-name",
+        "small",
+        "--nodegroup-name",
+        "l4",
+        "--labels",
+        r#"{"addOrUpdateLabels":{"team":"else"}}"#,
+    ]);
+    let drifted = world.run(3, &["drift", file]);
+    assert!(drifted.contains("else"), "{drifted}");
+    world.apply(file);
+    world.run(0, &["drift", file]);
+
+    let gone = world.run(0, &["destroy", file, "--delete", "all", "--yes"]);
+    assert!(gone.contains("Left: nothing"), "{gone}");
+    assert_eq!(world.aws(&["eks", "list-clusters"])["clusters"], serde_json::json!([]));
+    let networks = world.aws(&["ec2", "describe-vpcs", "--filters", "Name=tag:wbk-infra/blueprint,Values=small"]);
+    assert_eq!(networks["Vpcs"], serde_json::json!([]));
+}
+
+/// Killed at twenty moments of an apply, with AWS throttling, failing and breaking connections: the next apply finishes the work, and
+/// there is one of everything.
+#[test]
+#[ignore = "needs the stand: scripts/eks-tests.sh"]
+fn an_apply_that_is_killed_again_and_again_ends_with_one_of_everything() {
+    let mut settings = Settings::of_environment();
+    settings.faults = true;
+    let world = World::with(settings);
+    let faults = json!([
+        {"service": "ec2", "operation": "CreateSubnet", "times": 2, "error": {"code": "RequestLimitExceeded", "status": 503}},
+        {"service": "ec2", "operation": "CreateVpc", "times": 1, "reset": true},
+        {"service": "ec2", "operation": "DescribeSubnets", "times": 2, "reset": true},
+        {"service": "iam", "operation": "CreateRole", "times": 2, "error": {"code": "Throttling", "status": 400}},
+        {"service": "eks", "operation": "CreateCluster", "times": 1, "error": {"code": "ThrottlingException", "status": 429}},
+        {"service": "eks", "operation": "CreateNodegroup", "times": 2, "error": {"code": "ThrottlingException", "status": 429}},
+        {"service": "eks", "operation": "CreateAddon", "times": 2, "error": {"code": "ServerException", "status": 500}},
+        {"service": "eks", "operation": "DescribeCluster", "times": 2, "reset": true},
+    ]);
+    world.runtime.block_on(world.stand.faults(&faults)).expect("faults can be ordered");
+    let blueprint = world.blueprint(str::to_owned);
+    let file = blueprint.to_str().expect("UTF-8");
+    let apply = ["apply", file, "--yes", "--skip", NOT_THE_STANDS];
+    // The same moments in every run: a plan takes about half a second, an apply of everything about ten.
+    let mut moment: u64 = 7;
+    let mut kills = 0;
+    for _ in 0..20 {
+        moment = moment * 7919 % 1301;
+        kills += usize::from(world.killed_after(600 + moment, &apply));
+    }
+    assert!(kills >= 10, "only {kills} of 20 applies were still at work when they were to be killed");
+    world.apply(file);
+    world.run(0, &["plan", file, "--exit-code"]);
+    for (describe, list, count) in [
+        ("describe-vpcs", "Vpcs", 1),
+        ("describe-subnets", "Subnets", 4),
+        ("describe-internet-gateways", "InternetGateways", 1),
+        ("describe-nat-gateways", "NatGateways", 1),
+        ("describe-addresses", "Addresses", 1),
+        ("describe-route-tables", "RouteTables", 2),
+    ] {
+        assert_eq!(world.count(describe, list), count, "{list}");
+    }
+    let groups = world.aws(&["eks", "list-nodegroups", "--cluster-name", "small"]);
+    assert_eq!(groups["nodegroups"].as_array().map(Vec::len), Some(2));
+    world.run(0, &["destroy", file, "--delete", "all", "--yes"]);
+}
