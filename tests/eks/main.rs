@@ -153,6 +153,47 @@ fn a_platform_is_made_seen_changed_mended_and_taken_away() {
     assert_eq!(networks["Vpcs"], serde_json::json!([]));
 }
 
+/// What cannot change in place is made beside the old, and a version goes up with add-ons and nodes behind it.
+#[test]
+#[ignore = "needs the stand: scripts/eks-tests.sh"]
+fn a_pool_is_made_anew_beside_the_old_and_a_cluster_goes_up_a_version() {
+    let world = World::start();
+    let blueprint = world.blueprint(|text| text.replace("1.34", "1.33"));
+    let file = blueprint.to_str().expect("UTF-8");
+    world.apply(file);
+    let groups = || {
+        let groups = world.aws(&["eks", "list-nodegroups", "--cluster-name", "small"])["nodegroups"].clone();
+        let mut names: Vec<String> = serde_json::from_value(groups).expect("names");
+        names.sort();
+        names
+    };
+    assert_eq!(groups(), ["l4", "system"]);
+
+    world.blueprint(|text| text.replace("1.34", "1.33").replace("m7i.xlarge", "m7i.2xlarge"));
+    let planned = world.run(0, &["plan", file, "--verbose"]);
+    assert!(planned.contains("! replace node pool system"), "{planned}");
+    assert!(planned.contains("machines"), "{planned}");
+    world.apply(file);
+    let [l4, system] = &groups()[..] else { panic!("two groups: {:?}", groups()) };
+    assert!(l4 == "l4" && system.starts_with("system-"), "{system}");
+    let shown = world.aws(&["eks", "describe-nodegroup", "--cluster-name", "small", "--nodegroup-name", system]);
+    assert_eq!(shown["nodegroup"]["instanceTypes"], json!(["m7i.2xlarge"]));
+    assert_eq!(shown["nodegroup"]["scalingConfig"]["desiredSize"], 2, "as many nodes as it had");
+    world.run(0, &["plan", file, "--exit-code"]);
+
+    world.blueprint(|text| text.replace("m7i.xlarge", "m7i.2xlarge"));
+    let planned = world.run(0, &["plan", file]);
+    for step in ["~ update  cluster small", "~ update  node pool l4", "~ update  node pool system"] {
+        assert!(planned.contains(step), "{step}:\n{planned}");
+    }
+    world.apply(file);
+    world.run(0, &["plan", file, "--exit-code"]);
+    assert_eq!(world.aws(&["eks", "describe-cluster", "--name", "small"])["cluster"]["version"], "1.34");
+    let back = world.blueprint(|text| text.replace("1.34", "1.33").replace("m7i.xlarge", "m7i.2xlarge"));
+    let refused = world.run(0, &["plan", back.to_str().expect("UTF-8")]);
+    assert!(refused.contains("EKS never goes back"), "{refused}");
+}
+
 /// Killed at twenty moments of an apply, with AWS throttling, failing and breaking connections: the next apply finishes the work, and
 /// there is one of everything.
 #[test]

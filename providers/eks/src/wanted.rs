@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use serde_json::{Value, json};
+use serde_json::Value;
 use wbk_provider_api::{
     EksAuthentication, EksAutoscaler, EksIdentity, EksIdentityWay, EksNat, EksNetwork, EksSpec, PartId, PoolSpec,
     ProviderTarget, TaintEffect, Wanted,
@@ -427,9 +427,9 @@ pub fn subnet_name(tier: Tier, zone: &str) -> String {
     format!("{}-{zone}", tier.as_str())
 }
 
-/// The name of the role part of a service account.
+/// The name of the role part of a service account. A namespace has no dot in its name, so that no two accounts share one.
 pub fn identity_role(namespace: &str, account: &str) -> String {
-    format!("{namespace}-{account}")
+    format!("{namespace}.{account}")
 }
 
 /// What Cluster Autoscaler must read on the Auto Scaling group of an empty pool to know what a node of it would be (kubernetes/autoscaler,
@@ -447,9 +447,4 @@ fn scaling_tags(spec: &EksSpec, pool: &PoolSpec) -> BTreeMap<String, String> {
     let gpus =
         pool.shape.gpu.iter().map(|gpu| (format!("{TEMPLATE}/resources/{}", gpu.resource), gpu.count.to_string()));
     labels.chain(taints).chain(gpus).collect()
-}
-
-/// The part of an operation, as JSON: what [`crate::changes`] writes and `perform` reads.
-pub fn content(part: &Part, tags: &BTreeMap<String, String>) -> Value {
-    json!({"part": part, "tags": tags})
 }

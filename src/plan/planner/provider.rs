@@ -126,7 +126,9 @@ impl Draft<'_> {
                     "let those go first, or all of it: --delete all"
                 };
                 self.skip(WhyNot::Protected, &target, reason, Some(hint.into()));
-                kept_here.push(target.to_string());
+                if kept.is_empty() {
+                    kept_here.push(target.to_string());
+                }
                 continue;
             }
             if self.is_protected_provider(&target, operation) {

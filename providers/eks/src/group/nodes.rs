@@ -43,17 +43,28 @@ fn api(attempted: impl Into<String>) -> impl FnOnce(kube::Error) -> AwsError {
     move |error| AwsError::new(attempted, AwsErrorKind::Unreachable, error.to_string()).after_change()
 }
 
-/// Waits until a group has so many nodes that are Ready, each with the GPUs that its siblings have.
+/// Waits until a group has so many nodes that are Ready, with GPUs where the nodes of the groups that it replaces have any.
 ///
 /// # Errors
 /// The API server does not answer, or the deadline came.
-pub async fn wait_for_nodes(work: &Work<'_>, client: &kube::Client, group: &str, count: u32) -> Result<(), AwsError> {
+pub async fn wait_for_nodes(
+    work: &Work<'_>,
+    client: &kube::Client,
+    (group, count): (&str, u32),
+    replaced: &BTreeSet<String>,
+) -> Result<(), AwsError> {
     let nodes = Api::<Node>::all(client.clone());
+    let mut gpus = false;
+    for old in replaced {
+        let of_old = ListParams::default().labels(&format!("{GROUP}={old}"));
+        let found = nodes.list(&of_old).await.map_err(api(format!("list the nodes of node group {old}")))?;
+        gpus |= found.iter().any(has_gpus);
+    }
     let of_group = ListParams::default().labels(&format!("{GROUP}={group}"));
     let mut waiting = work.wait_for(format!("{count} nodes of node group {group} to be Ready"));
     loop {
         let found = nodes.list(&of_group).await.map_err(api(format!("list the nodes of node group {group}")))?;
-        let ready = found.iter().filter(|node| is_ready(node)).count();
+        let ready = found.iter().filter(|node| is_ready(node) && (has_gpus(node) || !gpus)).count();
         if u32::try_from(ready).unwrap_or(u32::MAX) >= count {
             return Ok(());
         }
@@ -61,19 +72,19 @@ pub async fn wait_for_nodes(work: &Work<'_>, client: &kube::Client, group: &str,
     }
 }
 
-/// Ready, and with whatever GPUs it has advertised.
 fn is_ready(node: &Node) -> bool {
-    let status = node.status.as_ref();
-    let ready = status
-        .and_then(|status| status.conditions.as_ref())
-        .is_some_and(|all| all.iter().any(|condition| condition.type_ == "Ready" && condition.status == "True"));
-    let wants_gpus = node.labels().contains_key("wbk-infra/accelerator");
-    let has_gpus = status.and_then(|status| status.allocatable.as_ref()).is_some_and(|allocatable| {
+    let conditions = node.status.as_ref().and_then(|status| status.conditions.as_ref());
+    conditions.is_some_and(|all| all.iter().any(|condition| condition.type_ == "Ready" && condition.status == "True"))
+}
+
+/// Whether a kubelet advertises GPUs, or parts of them.
+fn has_gpus(node: &Node) -> bool {
+    let allocatable = node.status.as_ref().and_then(|status| status.allocatable.as_ref());
+    allocatable.is_some_and(|allocatable| {
         allocatable.iter().any(|(name, amount)| {
             (name.contains("/gpu") || name.contains("/mig-")) && amount.0.parse::<u64>().is_ok_and(|amount| amount > 0)
         })
-    });
-    ready && (has_gpus || !wants_gpus)
+    })
 }
 
 /// Cordons the nodes of a group and evicts their pods, as their disruption budgets allow; those of DaemonSets stay.

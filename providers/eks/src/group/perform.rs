@@ -209,7 +209,7 @@ pub async fn replace(work: &Work<'_>, group: &GroupContent, client: Option<&kube
             let attempted = format!("replace the nodes of {}", group.name);
             return Err(AwsError::new(attempted, AwsErrorKind::Unreachable, words).after_change());
         };
-        nodes::wait_for_nodes(work, client, &group.name, begins).await?;
+        nodes::wait_for_nodes(work, client, (&group.name, begins), &group.replaces).await?;
         for old in &group.replaces {
             nodes::move_away(work, client, old).await?;
         }

@@ -18,6 +18,7 @@ const PUBLIC_CIDRS: usize = 40;
 
 pub(super) fn rules(report: &mut Report<'_>) {
     place(report);
+    autoscaler(report);
     let blueprint = &report.loaded.blueprint;
     if let Some(section) = &blueprint.cluster.eks {
         endpoint(report, section);
@@ -210,6 +211,20 @@ fn arns(report: &mut Report<'_>, section: &EksSection) {
         } else if region(report).is_some_and(|region| region != place) {
             report.error(path, &format!("the key is in {place}, and the cluster is not"), hint);
         }
+    }
+}
+
+/// The groups get what Cluster Autoscaler reads; it itself is not brought yet, and must not be missed silently.
+fn autoscaler(report: &mut Report<'_>) {
+    let blueprint = &report.loaded.blueprint;
+    let wanted = crate::desired::cluster_spec(blueprint).eks.map(|eks| eks.autoscaler);
+    let brought = blueprint.charts.iter().any(|chart| chart.chart.contains("cluster-autoscaler"));
+    if wanted == Some(EksAutoscaler::ClusterAutoscaler) && !brought {
+        report.warning(
+            steps!["cluster", "eks", "autoscaler"],
+            "pools have room to grow; their groups are tagged for Cluster Autoscaler, which wbk-infra does not run yet: nothing adds a node",
+            "add its chart under `charts:` (https://kubernetes.github.io/autoscaler), with an identity for its service account",
+        );
     }
 }
 
