@@ -47,18 +47,6 @@ fn clouds(tree: &Node) -> Vec<Problem> {
             );
         }
     }
-    for (index, pool) in tree.get("nodePools").map(Node::items).unwrap_or_default().iter().enumerate() {
-        for (key, hint) in [
-            ("efa", "remove it; nodes of one zone reach each other without it, more slowly"),
-            ("capacityBlock", "remove it; write `capacity: spot`, or nothing for on demand"),
-        ] {
-            let found = pool.get("eks").and_then(|eks| eks.get(key));
-            if let Some(section) = found.filter(|node| is_set(node) && node.content != Content::Bool(false)) {
-                let steps: [Step<'_>; 4] = ["nodePools".into(), index.into(), "eks".into(), key.into()];
-                refuse(section, tree.show(&steps), hint);
-            }
-        }
-    }
     for (index, namespace) in tree.get("namespaces").map(Node::items).unwrap_or_default().iter().enumerate() {
         for (number, identity) in namespace.get("identities").map(Node::items).unwrap_or_default().iter().enumerate() {
             for cloud in ["gke", "aks"] {

@@ -19,6 +19,7 @@ const PUBLIC_CIDRS: usize = 40;
 pub(super) fn rules(report: &mut Report<'_>) {
     place(report);
     autoscaler(report);
+    not_yet(report);
     let blueprint = &report.loaded.blueprint;
     if let Some(section) = &blueprint.cluster.eks {
         endpoint(report, section);
@@ -225,6 +226,21 @@ fn autoscaler(report: &mut Report<'_>) {
             "pools have room to grow; their groups are tagged for Cluster Autoscaler, which wbk-infra does not run yet: nothing adds a node",
             "add its chart under `charts:` (https://kubernetes.github.io/autoscaler), with an identity for its service account",
         );
+    }
+}
+
+/// What the language knows and nobody makes yet.
+fn not_yet(report: &mut Report<'_>) {
+    for (index, pool) in report.loaded.blueprint.node_pools.iter().enumerate() {
+        let Some(eks) = &pool.eks else { continue };
+        if eks.efa {
+            let hint = "remove it; nodes of one zone reach each other without it, more slowly";
+            report.error(steps!["nodePools", index, "eks", "efa"], "not supported yet", hint);
+        }
+        if eks.capacity_block.is_some() {
+            let hint = "remove it; write `capacity: spot`, or nothing for on demand";
+            report.error(steps!["nodePools", index, "eks", "capacityBlock"], "not supported yet", hint);
+        }
     }
 }
 
