@@ -7,7 +7,10 @@
 #   WBK_INFRA_TEST_PYTHON=FILE   the python (3.11) that makes the environment, where it is not python3
 set -euo pipefail
 cd "$(dirname "$0")/.."
-cargo test --locked --package wbk-eks-stand -- --include-ignored
+# One selection of packages for all: another one has other features, and builds the AWS SDK again.
+cargo test --locked --workspace --test stand --test lifecycle -- --include-ignored
+cargo build --locked --workspace
+programs=${CARGO_TARGET_DIR:-target}/debug
 
 work=$(mktemp -d)
 stand=
@@ -17,8 +20,7 @@ end() {
     rm -rf "$work"
 }
 trap end EXIT
-# cargo run becomes the program: this is the stand's own pid.
-cargo run --quiet --locked --package wbk-eks-stand >"$work/env" &
+"$programs/wbk-eks-stand" >"$work/env" &
 stand=$!
 # The last line that it prints; what takes long it says meanwhile.
 until grep -q '^# the aws CLI' "$work/env"; do
@@ -27,6 +29,6 @@ until grep -q '^# the aws CLI' "$work/env"; do
 done
 # In a shell of its own: nothing else is to see these variables.
 # shellcheck disable=SC1091
-(source "$work/env" && cargo test --locked --package wbk-infra --package wbk-provider-eks --test network --test iam -- --include-ignored)
+(source "$work/env" && cargo test --locked --workspace --test network --test iam -- --include-ignored)
 # Whole platforms, by the program, each on a stand of its own.
-cargo test --locked --test eks -- --ignored
+cargo test --locked --workspace --test eks -- --ignored
