@@ -8,7 +8,7 @@ mod parts;
 pub use destroy::removal;
 pub(crate) use groups::{pool_fingerprint, pool_seen, pools};
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 use wbk_provider_api::{FieldDiff, Finding, Operation, ProviderTarget, Seen, Wanted, Weight};
@@ -52,6 +52,7 @@ pub fn changes(wanted: &Wanted, world: &World) -> Changes {
     draft.groups();
     draft.gaps();
     draft.unseen_needs();
+    draft.met_needs();
     draft.changes
 }
 
@@ -122,7 +123,15 @@ impl Draft<'_> {
         }
     }
 
-    /// Needs of an operation, as far as they have one themselves; the rest is there.
+    /// What needs something that has no operation finds it there.
+    fn met_needs(&mut self) {
+        let targets: BTreeSet<ProviderTarget> =
+            self.changes.operations.iter().map(|operation| operation.target.clone()).collect();
+        for operation in &mut self.changes.operations {
+            operation.needs.retain(|need| targets.contains(need));
+        }
+    }
+
     fn push(&mut self, operation: Operation) {
         self.changes.operations.push(operation);
     }
