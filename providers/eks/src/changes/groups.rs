@@ -27,9 +27,8 @@ impl Draft<'_> {
     }
 
     fn group(&mut self, pool: &str, wanted: &WantedGroup) {
-        if let Some((name, Seen::Unknown(_))) = self.world.groups.get_key_value(pool) {
-            // The plan names it among what could not be seen.
-            let _ = name;
+        // The plan names it among what could not be seen.
+        if let Some(Seen::Unknown(_)) = self.world.groups.get(pool) {
             return;
         }
         let of_pool: BTreeMap<String, GroupFound> =
