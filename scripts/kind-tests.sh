@@ -9,5 +9,5 @@
 #   WBK_INFRA_FAKE_GPU=FILE   the static wbk-fake-gpu, where it shall not be built
 set -euo pipefail
 cd "$(dirname "$0")/.."
-[ $# -gt 0 ] || cargo test --locked --package wbk-provider-kind -- --include-ignored --test-threads=1
-cargo test --locked --test kind -- --include-ignored --test-threads=1 --nocapture "$@"
+[ $# -gt 0 ] || cargo test --locked --workspace --test contract -- --include-ignored --test-threads=1
+cargo test --locked --workspace --test kind -- --include-ignored --test-threads=1 --nocapture "$@"

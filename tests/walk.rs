@@ -2,6 +2,8 @@
 
 mod support;
 
+use std::time::{Duration, Instant};
+
 use support::home::Home;
 
 #[test]
@@ -52,4 +54,61 @@ fn the_local_platform_is_applied_drifts_is_mended_and_goes() {
     let gone = home.run(&["destroy", blueprint, "--delete", "all", "--yes"]).expect(0);
     assert!(gone.stdout.contains("Left: nothing."), "{}", gone.all());
     assert_eq!(home.run(&["local", "list"]).expect(0).stdout.trim(), "no local clusters");
+}
+
+/// A pod that nobody owns names the claim `scratch`: as the finished ones that an agent's builds leave do.
+const USER: &str = "apiVersion: v1
+kind: Pod
+metadata: {name: user, namespace: team}
+spec:
+  nodeName: cpu-0
+  containers: [{name: main, image: example.com/main}]
+  volumes: [{name: scratch, persistentVolumeClaim: {claimName: scratch}}]
+";
+
+#[test]
+fn a_claim_that_pods_use_names_them_and_goes_with_its_namespace() {
+    let home = Home::new();
+    let platform = |storage: &str| {
+        format!(
+            "apiVersion: wbk-infra/v1
+kind: Platform
+metadata: {{name: claims}}
+cluster: {{provider: local, version: '1.36'}}
+nodePools: [{{name: cpu, shape: {{cpu: 4, memory: 8Gi}}, size: {{min: 1, max: 1}}}}]
+namespaces: [{{name: team{storage}}}]
+"
+        )
+    };
+    let with = platform(", storage: [{name: scratch, size: 1Gi, access: ReadWriteOnce, class: by-hand}]");
+    let (with, without) = (home.write("with.yaml", &with), home.write("without.yaml", &platform("")));
+    let (with, without) = (with.to_str().unwrap(), without.to_str().unwrap());
+    let user = home.write("user.yaml", USER);
+    let make_user = || home.kubectl("claims", &["apply", "-f", user.to_str().unwrap()]).expect(0);
+    home.run(&["apply", with, "--yes", "--no-verify"]).expect(0);
+    let nodes = home.kubectl("claims", &["get", "nodes", "-o", "name"]).expect(0).stdout;
+    assert!(nodes.contains("node/cpu-0"), "{nodes}");
+
+    make_user();
+    let mut removing = home.command(&["apply", without, "--yes", "--no-verify", "--delete", "all"]);
+    let removing = std::thread::spawn(move || Home::finish(&mut removing));
+    let begun = Instant::now();
+    let being_deleted = ["-n", "team", "get", "pvc", "scratch", "-o", "jsonpath={.metadata.deletionTimestamp}"];
+    while home.kubectl("claims", &being_deleted).stdout.is_empty() {
+        assert!(begun.elapsed() < Duration::from_secs(120), "nobody deletes it");
+        std::thread::sleep(Duration::from_millis(100)); // Polls a condition that has a bound.
+    }
+    std::thread::sleep(Duration::from_secs(3)); // It says what it waits for within a second; that it goes on waiting is the point.
+    home.kubectl("claims", &["-n", "team", "delete", "pod", "user", "--now"]).expect(0);
+    let removed = removing.join().unwrap().expect(0);
+    assert!(
+        removed.all().contains("waits for the pods that use it, also when they have finished: user ("),
+        "{}",
+        removed.all()
+    );
+
+    home.run(&["apply", with, "--yes", "--no-verify"]).expect(0);
+    make_user();
+    let gone = home.run(&["destroy", with, "--delete", "all", "--yes"]).expect(0);
+    assert!(gone.stdout.contains("Left: nothing."), "{}", gone.all());
 }

@@ -21,7 +21,7 @@ pub struct Lock {
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct LockedChart {
-    /// Its name, in the list and in its repository.
+    /// Its name in the list, and in a classic repository.
     pub name: String,
     /// Address of a classic repository.
     #[serde(default)]
@@ -106,6 +106,11 @@ impl LockedChart {
         }
     }
 
+    /// What it calls itself, and what its archive is called: two generations of one chart have one name.
+    fn published(&self) -> &str {
+        self.oci.as_deref().and_then(|reference| reference.rsplit('/').next()).unwrap_or(&self.name)
+    }
+
     /// Where it comes from.
     pub fn source(&self) -> ChartSource {
         let (version, digest) = (self.version.clone(), self.digest.clone());
@@ -141,8 +146,8 @@ impl ChartMirror {
     }
 
     fn source(&self, chart: &LockedChart) -> ChartSource {
-        let LockedChart { name, version, digest, .. } = chart;
-        let (name, version, digest) = (name.clone(), version.clone(), digest.clone());
+        let LockedChart { version, digest, .. } = chart;
+        let (name, version, digest) = (chart.published().to_owned(), version.clone(), digest.clone());
         match self {
             Self::Folder(folder) => {
                 ChartSource::Archive { path: format!("{folder}/{name}-{version}.tgz"), name, version, digest }
@@ -254,6 +259,9 @@ mod tests {
         assert_eq!(of(&url), ChartSource::Repository { url, name, version: version.clone(), digest: digest.clone() });
         let reference = "oci://registry.example.com/charts/volcano".to_owned();
         assert_eq!(of("oci://registry.example.com/charts"), ChartSource::Oci { reference, version, digest });
+        // `helm pull` calls its archive by the chart's own name.
+        let second = ChartMirror::of("/srv/charts").source(Lock::embedded().find("operator-v2").unwrap());
+        assert!(matches!(second, ChartSource::Archive { path, .. } if path == "/srv/charts/operator-2.0.0-beta.3.tgz"));
     }
 
     #[test]

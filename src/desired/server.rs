@@ -58,7 +58,8 @@ fn operator(server: &Server, origin: Origin) -> DesiredRelease {
             let image = json!({"repository": CONTROLLER.0, "tag": CONTROLLER.1, "pullPolicy": "IfNotPresent"});
             ("operator", json!({"image": image, "airgapped": server.airgapped}))
         }
-        OperatorGeneration::V2 => ("operator-v2", json!({})),
+        // Left to itself the chart makes a W&B of its own beside ours: `http://localhost`, in the namespace `wandb`.
+        OperatorGeneration::V2 => ("operator-v2", json!({"wandb": {"install": false}})),
     };
     let chart = Lock::embedded().find(chart).expect("a test sees that every chart asked for is in the list");
     DesiredRelease {

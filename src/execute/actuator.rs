@@ -1,6 +1,10 @@
 //! What runs one step: the provider, the API server, or Helm.
 
-use std::{collections::BTreeMap, sync::Mutex, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Mutex,
+    time::Duration,
+};
 
 use async_trait::async_trait;
 use wbk_provider_api::{Progress, Provider};
@@ -77,6 +81,8 @@ pub struct PlatformActuator<'a> {
     remembered: Mutex<BTreeMap<String, Option<Remembered>>>,
     urgency: BTreeMap<StepId, u32>,
     absences: Absences,
+    /// Namespaces that the plan deletes.
+    leaving: BTreeSet<String>,
     newsroom: Newsroom,
 }
 
@@ -111,6 +117,7 @@ impl<'a> PlatformActuator<'a> {
             provider,
             urgency: urgency(plan),
             absences: Absences::new(plan),
+            leaving: leaving(plan),
             newsroom: Newsroom::new(plan, &marks),
             marks,
             values,
@@ -304,6 +311,7 @@ impl Actuator for PlatformActuator<'_> {
                     values: self.values,
                     salt: &self.salt,
                     absences: &self.absences,
+                    leaving: &self.leaving,
                     newsroom: &self.newsroom,
                 };
                 let memory = runner.run(step, id, object, say).await?;
@@ -340,4 +348,14 @@ impl Actuator for PlatformActuator<'_> {
             }
         }
     }
+}
+
+/// The namespaces that a plan deletes.
+fn leaving(plan: &Plan) -> BTreeSet<String> {
+    let deleted = plan.steps.iter().filter(|step| step.action == Action::Delete);
+    let name = |step: &Step| match &step.target {
+        Target::Object(id) if id.gvk.kind == "Namespace" && id.gvk.group.is_empty() => Some(id.name.clone()),
+        _ => None,
+    };
+    deleted.filter_map(name).collect()
 }

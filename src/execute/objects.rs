@@ -1,5 +1,6 @@
 //! The steps about objects: apply, replace, disown, delete, each bound to what the plan saw.
 
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
@@ -31,6 +32,8 @@ pub(super) struct ObjectRunner<'a> {
     pub values: &'a SecretValues,
     pub salt: &'a str,
     pub absences: &'a Absences,
+    /// Namespaces that the plan deletes.
+    pub leaving: &'a BTreeSet<String>,
     pub newsroom: &'a Newsroom,
 }
 
@@ -213,11 +216,15 @@ impl ObjectRunner<'_> {
                 return Err(StepError::stale(&id.to_string(), "it was changed since"));
             }
             match self.cluster.delete(resource, id, uid, Some(&meta.resource_version), Propagation::Background).await {
-                Ok(_) => return wait.until_gone(uid).await,
+                Ok(_) => return wait.until_gone(uid, self.goes_with_its_namespace(step, id)).await,
                 Err(error) if error.kind == ErrorKind::Stale && tried < TRIES => {}
                 Err(error) => return Err(error.into()),
             }
         }
+    }
+
+    fn goes_with_its_namespace(&self, step: &Step, id: &ObjectId) -> bool {
+        step.action == Action::Delete && id.namespace.as_ref().is_some_and(|namespace| self.leaving.contains(namespace))
     }
 
     /// Gives an adopted object back: an apply of nothing lets go of every field that we alone set.

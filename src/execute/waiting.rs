@@ -21,6 +21,9 @@ const SLOW: Duration = Duration::from_secs(5);
 /// Without news for so long, whoever waits looks for himself: a WATCH may be behind, or broken without a word.
 const SILENCE: Duration = Duration::from_secs(2);
 
+/// The finalizer of a claim that a pod names (Kubernetes, `pkg/controller/volume/pvcprotection`).
+const KEPT_BY_PODS: &str = "kubernetes.io/pvc-protection";
+
 /// Kinds that are not ready just by being there.
 const GATED: [(&str, &str); 8] = [
     ("", "Namespace"),
@@ -128,8 +131,9 @@ impl Wait<'_> {
         Ok(self.cluster.get(self.resource, self.id).await?.map(Arc::new))
     }
 
-    /// Waits until the object with this uid is gone.
-    pub(super) async fn until_gone(&self, uid: &str) -> Result<(), StepError> {
+    /// Waits until the object with this uid is gone; of a claim `in_a_namespace_that_goes`, until nothing but pods keeps it: they go with the
+    /// namespace, which is deleted after it. Pods that finished keep a claim too, and nobody may own them: agents leave those of their builds.
+    pub(super) async fn until_gone(&self, uid: &str, in_a_namespace_that_goes: bool) -> Result<(), StepError> {
         let mut pace = Pace::new();
         let mut said = String::new();
         loop {
@@ -137,6 +141,12 @@ impl Wait<'_> {
                 Ok(None) => return Ok(()),
                 Ok(Some(meta)) if meta.uid != uid => return Ok(()),
                 Ok(Some(meta)) if meta.finalizers.is_empty() => "its removal".to_owned(),
+                Ok(Some(meta)) if meta.deleting && meta.finalizers == [KEPT_BY_PODS] => {
+                    if in_a_namespace_that_goes {
+                        return Ok(());
+                    }
+                    self.users_of_claim().await.unwrap_or_else(|| meta.finalizers.join(", "))
+                }
                 Ok(Some(meta)) if self.id.gvk.kind == "Namespace" => {
                     self.namespace_remains().await.unwrap_or_else(|| meta.finalizers.join(", "))
                 }
@@ -153,6 +163,25 @@ impl Wait<'_> {
             }
             pace.pause().await;
         }
+    }
+
+    /// The pods that name a claim.
+    async fn users_of_claim(&self) -> Option<String> {
+        let path = format!("/api/v1/namespaces/{}/pods", self.id.namespace.as_deref()?);
+        // An explanation only: without it the finalizer is named.
+        let pods = self.cluster.request(Method::GET, &path, None, "look at pods that use it").await.ok()?;
+        let uses = |pod: &&Value| {
+            let volumes = pod.pointer("/spec/volumes").and_then(Value::as_array);
+            volumes.into_iter().flatten().any(|volume| {
+                volume.pointer("/persistentVolumeClaim/claimName").and_then(Value::as_str) == Some(&self.id.name)
+            })
+        };
+        let told = |pod: &Value| {
+            let at = |pointer: &str| pod.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
+            format!("{} ({})", at("/metadata/name"), at("/status/phase"))
+        };
+        let users: Vec<String> = pods["items"].as_array()?.iter().filter(uses).map(told).collect();
+        (!users.is_empty()).then(|| format!("the pods that use it, also when they have finished: {}", users.join(", ")))
     }
 
     /// What a namespace that is being deleted still holds, in the server's words.

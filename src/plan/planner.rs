@@ -250,7 +250,11 @@ fn advice(desired: &Desired, options: &PlanOptions) -> Vec<Advice> {
         .filter_map(|release| {
             let about = Target::Release(release.id.clone()).to_string();
             let digest = options.unpinned.get(&about)?;
-            let place = release.origin.at.as_ref().map(|at| format!(" at {at}")).unwrap_or_default();
+            // A chart that a section stands for is in the program's list, and has no words in the blueprint.
+            let place = match &release.origin.at {
+                Some(at) if release.origin.path.starts_with("charts") => format!(" at {at}"),
+                _ => " in a list of your own, --chart-lock FILE".into(),
+            };
             Some(Advice {
                 about,
                 says: format!("its chart is not pinned; it was found with the digest sha256:{digest}"),

@@ -14,7 +14,7 @@ use crate::{KindError, Settings};
 /// The engine answers in tens of milliseconds; one that does not in this time hangs.
 const ENGINE: Duration = Duration::from_secs(60);
 /// Removing a node stops its containers first.
-const REMOVE: Duration = Duration::from_secs(180);
+const REMOVE: Duration = Duration::from_secs(600);
 /// Three nodes took 22 to 36 s on two busy cores with the image there; the rest is for a pull of its 500 MB on a slow line.
 const CREATE: Duration = Duration::from_secs(1500);
 /// An image of a few MB is copied to each node.
