@@ -32,6 +32,7 @@ pub mod gpu;
 pub mod helm;
 mod holder;
 pub mod id;
+pub mod import;
 pub mod launch;
 pub mod live;
 mod markup;

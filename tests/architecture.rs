@@ -90,6 +90,23 @@ const RULES: &[Rule] = &[
         because: "what a sweep is and how it stands is reckoned from what was read",
     },
     Rule {
+        places: &["src/import"],
+        except: &[],
+        words: &[
+            "tokio",
+            "kube::",
+            "std::fs",
+            "std::env",
+            "std::process",
+            "async fn",
+            "crate::live",
+            "crate::plan",
+            "crate::execute",
+            "crate::cli",
+        ],
+        because: "a blueprint is written from what was seen, and nothing else",
+    },
+    Rule {
         places: &["src/field"],
         except: &[],
         words: &["tokio", "kube::", "std::fs", "std::env", "crate::"],

@@ -463,8 +463,26 @@ Examples:
         #[command(flatten)]
         blueprint: OptionalBlueprint,
     },
-    /// What kubeconfigs of EKS clusters need.
-    #[command(hide = true)]
+    /// Write a cluster that somebody made otherwise as a blueprint whose plan is empty; change nothing.
+    #[command(after_help = "\
+Examples:
+  wbk-infra import eks web --region us-west-2 > web.yaml      made by eksctl, Terraform or the console
+  wbk-infra plan web.yaml                                     nothing to do
+
+What it finds stays whose it is (`given`, `group`): a later apply keeps it as the blueprint says and never tags, replaces or deletes it.
+What the language has no word for is named on standard error and in the file. Exit code 3 where a plan of it is not empty, 6 where that
+could not be found out.")]
+    Import {
+        /// From where.
+        #[command(subcommand)]
+        command: ImportCommand,
+    },
+    /// EKS: the IAM policy that a blueprint needs.
+    #[command(after_help = "\
+Examples:
+  wbk-infra eks policy site.yaml > apply.json                     to plan, apply and destroy
+  wbk-infra eks policy site.yaml --to plan > plan.json            to look only: plan, drift, status
+  aws iam create-policy --policy-name wbk-infra --policy-document file://apply.json")]
     Eks {
         /// What of it.
         #[command(subcommand)]
@@ -572,10 +590,42 @@ pub enum LocalCommand {
     },
 }
 
+/// From where a blueprint is written.
+#[derive(Debug, Subcommand)]
+pub enum ImportCommand {
+    /// An EKS cluster, with its node groups, add-ons and access entries.
+    Eks {
+        /// The cluster's name.
+        name: String,
+        /// Its region.
+        #[arg(long, env = "AWS_REGION")]
+        region: String,
+    },
+}
+
+/// What a policy is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum PolicyFor {
+    /// Looking: plan, drift, status.
+    Plan,
+    /// Apply and destroy as well.
+    Apply,
+}
+
 /// What of EKS.
 #[derive(Debug, Subcommand)]
 pub enum EksCommand {
+    /// Print the least that IAM must allow: this account, region and cluster by ARN, its tags where IAM knows them.
+    Policy {
+        /// The blueprint.
+        #[command(flatten)]
+        blueprint: BlueprintArgs,
+        /// What shall be possible.
+        #[arg(long, value_enum, default_value_t = PolicyFor::Apply)]
+        to: PolicyFor,
+    },
     /// Print a token for a cluster's API server; kubeconfigs of this program run it.
+    #[command(hide = true)]
     Token {
         /// The cluster's name.
         #[arg(long)]

@@ -1,6 +1,7 @@
 //! The command line: the only module that prints, reads the environment or ends the process.
 
 mod args;
+mod aws;
 mod command;
 mod environment;
 mod failure;
@@ -101,7 +102,8 @@ async fn run(cli: Cli, environment: &Environment) -> Result<Exit, Failure> {
         Command::Ci { command } => command::ci(&context, &command),
         Command::Completions { shell } => command::completions(shell),
         Command::Doctor { blueprint } => command::doctor(&context, blueprint.blueprint.as_deref()).await,
-        Command::Eks { command } => command::eks(&command).await,
+        Command::Import { command } => context.import(&command).await,
+        Command::Eks { command } => command::eks(&command, environment).await,
         Command::Local { command } => command::local(&context, command).await,
         Command::Assets { fetch } => command::assets(&context, fetch),
     }

@@ -48,8 +48,17 @@ pub fn read_ahead(
 ) -> Result<(Desired, HeadStart), Failure> {
     let loaded = read_only(files, environment)?;
     let wanted = expanded(loaded.wanted(), environment);
-    let head = HeadStart::begin(provider(&wanted, environment, global)?, wanted, global);
+    let head = HeadStart::begin(provider(&wanted, environment, global)?, wanted, global, Purpose::Apply);
     Ok((resolve(&loaded, files, environment)?, head))
+}
+
+/// Reads and resolves a blueprint that is in no file.
+///
+/// # Errors
+/// Every problem of it at once.
+pub fn resolve_text(name: &str, text: &str, environment: &Environment) -> Result<Desired, Failure> {
+    let loaded = load_on(&[Source { name: name.to_owned(), text: text.to_owned() }], Ground::Real);
+    resolve(&loaded.map_err(|problems| problems_failure("blueprint", &problems))?, &[], environment)
 }
 
 fn resolve(loaded: &Loaded, files: &[PathBuf], environment: &Environment) -> Result<Desired, Failure> {
@@ -146,6 +155,7 @@ pub fn provider(wanted: &Wanted, environment: &Environment, global: &Global) -> 
         ProviderKind::Kind => Ok(Arc::new(wbk_provider_kind::KindProvider::new(kind_settings(environment)))),
         ProviderKind::Eks => Ok(Arc::new(wbk_provider_eks::EksProvider::new(wbk_provider_eks::Settings {
             token_program: vec![environment.program.display().to_string(), "eks".into(), "token".into()],
+            way: super::aws::way(environment)?,
         }))),
         kind @ (ProviderKind::Gke | ProviderKind::Aks) => {
             Err(Failure::usage(format!("not supported yet: cluster.provider {kind}")))
@@ -275,7 +285,7 @@ pub struct HeadStart {
 
 impl HeadStart {
     /// Begins.
-    pub fn begin(provider: Arc<dyn Provider>, wanted: Wanted, global: &Global) -> Self {
+    pub fn begin(provider: Arc<dyn Provider>, wanted: Wanted, global: &Global, purpose: Purpose) -> Self {
         let (sender, way) = tokio::sync::oneshot::channel();
         let (from, limits) = (Arc::clone(&provider), (global.parallel, Duration::from_secs(global.request_timeout)));
         let spec = wanted.clone();
@@ -286,7 +296,12 @@ impl HeadStart {
             discover(access, cluster).await
         });
         let from = Arc::clone(&provider);
-        let observed = tokio::spawn(async move { from.observe(&wanted).await });
+        let observed = tokio::spawn(async move {
+            match purpose {
+                Purpose::Apply => from.observe(&wanted).await,
+                Purpose::Destroy => from.observe_to_remove(&wanted).await,
+            }
+        });
         Self { provider, observed: Task(observed), way, connection: Task(connection) }
     }
 }
@@ -305,7 +320,9 @@ pub async fn look(
 ) -> Result<Situation, Failure> {
     let head = match head {
         Some(head) => head,
-        None => HeadStart::begin(provider(&desired.wanted, environment, global)?, desired.wanted.clone(), global),
+        None => {
+            HeadStart::begin(provider(&desired.wanted, environment, global)?, desired.wanted.clone(), global, purpose)
+        }
     };
     let HeadStart { provider, observed, way, connection } = head;
     let looker = Looker { desired, environment, global, purpose, say };

@@ -44,6 +44,7 @@ pub(super) fn spec(blueprint: &Blueprint) -> Option<Box<EksSpec>> {
     let identities = identities(blueprint);
     Some(Box::new(EksSpec {
         account: section.account.clone(),
+        given: section.given.clone(),
         network: network(&section),
         endpoint: endpoint(&section),
         authentication: section.authentication,
@@ -106,9 +107,12 @@ fn access(section: &EksSection) -> Vec<EksAccess> {
 }
 
 fn addons(blueprint: &Blueprint, section: &EksSection) -> BTreeMap<String, EksAddon> {
+    // A given cluster has what it has, and what the blueprint names.
+    let always: &[&str] = if section.given.is_some() { &[] } else { &ADDONS };
     let mut addons: BTreeMap<String, EksAddon> =
-        ADDONS.into_iter().map(|name| (name.to_owned(), EksAddon::default())).collect();
-    if blueprint.node_pools.iter().any(|pool| pool.eks.as_ref().is_some_and(|eks| eks.repair)) {
+        always.iter().map(|name| ((*name).to_owned(), EksAddon::default())).collect();
+    let repairs = blueprint.node_pools.iter().any(|pool| pool.eks.as_ref().is_some_and(|eks| eks.repair));
+    if repairs && section.given.is_none() {
         addons.insert(NODE_MONITORING.to_owned(), EksAddon::default());
     }
     for entry in &section.addons {
@@ -146,6 +150,8 @@ fn pool(pool: &NodePool) -> EksPool {
         None => DISK_GIB,
     };
     EksPool {
+        group: section.group,
+        version: section.version,
         machines: named.into_iter().chain(section.also).collect(),
         ami: section.ami.unwrap_or_else(|| machine.map_or("AL2023_x86_64_STANDARD", catalog::ami).to_owned()),
         disk_gib: disk,

@@ -43,9 +43,17 @@ pub(crate) struct DerivedTaint {
     pub because: String,
 }
 
+/// Whether its nodes are somebody else's, and have no label and no taint but those that the blueprint writes.
+fn is_given(pool: &NodePool) -> bool {
+    pool.eks.as_ref().is_some_and(|section| section.group.is_some())
+}
+
 /// Taints that nobody has to write.
 pub(crate) fn derived_taints(pool: &NodePool) -> Vec<DerivedTaint> {
     let mut taints = Vec::new();
+    if is_given(pool) {
+        return taints;
+    }
     if let (Some(vendor), Some(accelerator)) = (GpuVendor::of_pool(pool), &pool.accelerator) {
         taints.push(DerivedTaint {
             taint: Taint { key: vendor.resource().into(), value: "present".into(), effect: TaintEffect::NoSchedule },
@@ -67,6 +75,9 @@ pub(crate) fn derived_taints(pool: &NodePool) -> Vec<DerivedTaint> {
 
 /// Labels that nobody has to write, with the reason of each.
 pub(crate) fn derived_labels(blueprint: &Blueprint, pool: &NodePool) -> Vec<(&'static str, String, &'static str)> {
+    if is_given(pool) {
+        return Vec::new();
+    }
     let capacity = match pool.capacity {
         wbk_provider_api::Capacity::OnDemand => "on-demand",
         wbk_provider_api::Capacity::Spot => "spot",
@@ -143,6 +154,11 @@ pub(crate) fn pool_spec(blueprint: &Blueprint, pool: &NodePool) -> PoolSpec {
 
 /// The cluster's name: the platform's, unless it has one of its own.
 pub(super) fn cluster_name(blueprint: &Blueprint) -> String {
+    // The ARN of a given one has its name, in letters that names here may not have.
+    let given = blueprint.cluster.eks.as_ref().and_then(|eks| eks.given.as_deref());
+    if let Some((_, name)) = given.and_then(|arn| arn.split_once(":cluster/")) {
+        return name.to_owned();
+    }
     blueprint.cluster.name.clone().unwrap_or_else(|| blueprint.metadata.name.clone())
 }
 

@@ -1,5 +1,10 @@
 //! Whole platforms on EKS, by the program itself, against the emulators of docs/eks-testing.md.
 
+mod import;
+mod leftovers;
+mod rights;
+mod way;
+
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::time::{Duration, Instant};

@@ -14,6 +14,10 @@ pub struct EksSpec {
     /// The AWS account that the blueprint is pinned to: any other is refused. Twelve digits.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub account: Option<String>,
+    /// ARN of the cluster, where it is somebody else's and named to be kept as the blueprint says: nothing of it is tagged, replaced or
+    /// deleted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub given: Option<String>,
     /// The network.
     pub network: EksNetwork,
     /// From where the API server is reached.
@@ -114,6 +118,8 @@ pub enum EksAuthentication {
     Api,
     /// Access entries and the aws-auth map.
     ApiAndConfigMap,
+    /// The aws-auth map alone, as old clusters have it; only of a given cluster.
+    ConfigMap,
 }
 
 /// Somebody who gets into the cluster.
@@ -171,6 +177,12 @@ pub enum EksAutoscaler {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct EksPool {
+    /// Name of the node group that it is, where that is somebody else's and named to be kept as the blueprint says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub group: Option<String>,
+    /// Kubernetes minor version of its nodes; the cluster's otherwise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
     /// Instance types, the first the one that the pool's shape is of. Several only for spot.
     pub machines: Vec<String>,
     /// The image, in the API's word: `AL2023_x86_64_NVIDIA`.

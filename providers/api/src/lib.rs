@@ -29,7 +29,7 @@ pub use finding::{Finding, Weight};
 pub use node::{NodeMarks, taints_of, to_node_taints};
 pub use observed::{ClusterSeen, Observed, PartSeen, PoolSeen, Seen, Why};
 pub use operation::{Disruption, FieldDiff, Gate, Operation, OperationAction, PartId, ProviderTarget};
-pub use provider::{Access, LeftBehind, Leftover, Progress, ProgressSink, Provider, ProviderError};
+pub use provider::{Access, Costs, LeftBehind, Leftover, Progress, ProgressSink, Provider, ProviderError};
 pub use spec::{
     Accelerator, Capacity, ClusterSpec, GpuShape, KindSpec, PoolSize, PoolSpec, ProviderKind, Shape, Taint,
     TaintEffect, Wanted,

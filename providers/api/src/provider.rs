@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 
-use crate::{Finding, Observed, Operation, ProviderKind, Wanted};
+use crate::{Capacity, Finding, Observed, Operation, ProviderKind, Wanted};
 
 /// One way to get a cluster and its node pools.
 #[async_trait]
@@ -12,6 +12,11 @@ pub trait Provider: Send + Sync {
 
     /// Reads what is there. Never changes anything and never fails as a whole: what could not be read is Unknown.
     async fn observe(&self, wanted: &Wanted) -> Observed;
+
+    /// As [`Provider::observe`], and what must be known before everything goes: what others made of it that would stay behind.
+    async fn observe_to_remove(&self, wanted: &Wanted) -> Observed {
+        self.observe(wanted).await
+    }
 
     /// What is to be changed. Pure: no clock, no I/O; the same input gives the same operations.
     fn plan(&self, wanted: &Wanted, seen: &Observed) -> Vec<Operation>;
@@ -80,6 +85,20 @@ pub struct Leftover {
     pub what: String,
     /// Where, and how to remove it by hand.
     pub hint: String,
+    /// What it goes on costing; absent where that is nothing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub costs: Option<Costs>,
+}
+
+/// What something costs, in the words of lists of prices: a machine type, or a name in brackets for what is none.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct Costs {
+    /// `g6.xlarge`, `(nat-gateway)`, `(gp3-gib)`.
+    pub of: String,
+    /// How it is paid for.
+    pub capacity: Capacity,
+    /// So many of it.
+    pub count: u64,
 }
 
 /// What a failed operation left.

@@ -10,6 +10,7 @@ use tokio::sync::OnceCell;
 
 use crate::error::{AwsError, AwsErrorKind};
 use crate::http::{self, Counting};
+use crate::settings::{Retries, Way};
 
 /// Attempts of one call, the first among them. Five pauses of at most 1, 2, 4, 8 and 16 s, half of that on average, outlast the bursts that
 /// EC2's and IAM's request buckets refill in (a few tokens a second), and a network that is not there is told after half a minute at
@@ -24,6 +25,15 @@ const CALL: Duration = Duration::from_secs(120);
 /// For getting credentials: a process or a browser's session may be asked, and STS. A machine without a metadata service is known
 /// within 2 s (the SDK's connect timeout there is 1 s, without a retry), so that this does not cover it.
 const CREDENTIALS: Duration = Duration::from_secs(30);
+
+/// Adaptive where nobody says otherwise: after a throttle all calls of a service share a rate, so that many parallel steps do not starve
+/// each other.
+fn retries(way: &Way) -> RetryConfig {
+    match way.retries.unwrap_or(Retries::Adaptive) {
+        Retries::Standard => RetryConfig::standard(),
+        Retries::Adaptive => RetryConfig::adaptive(),
+    }
+}
 
 /// AWS, in one region.
 #[derive(Debug)]
@@ -58,11 +68,19 @@ pub struct Caller {
 }
 
 impl Aws {
-    /// Makes the clients. Nothing is asked yet: credentials are looked for when the first request needs them.
+    /// Makes the clients as this program judges. Nothing is asked yet: credentials are looked for when the first request needs them.
     ///
     /// # Errors
     /// No region was given.
     pub async fn connect(region: &str) -> Result<Self, AwsError> {
+        Self::connect_by(region, &Way::default()).await
+    }
+
+    /// Makes the clients as the environment says.
+    ///
+    /// # Errors
+    /// No region was given.
+    pub async fn connect_by(region: &str, way: &Way) -> Result<Self, AwsError> {
         if region.is_empty() {
             return Err(AwsError::refused("reach AWS", "no region is named").with_hint("write cluster.region"));
         }
@@ -74,9 +92,8 @@ impl Aws {
             .build();
         let config = aws_config::defaults(BehaviorVersion::v2026_01_12())
             .region(Region::new(region.to_owned()))
-            .http_client(http::client(&counting))
-            // Adaptive: after a throttle all calls of a service share a rate, so that many parallel steps do not starve each other.
-            .retry_config(RetryConfig::adaptive().with_max_attempts(ATTEMPTS))
+            .http_client(http::client(&counting, way.authorities.as_deref())?)
+            .retry_config(retries(way).with_max_attempts(way.attempts.unwrap_or(ATTEMPTS)))
             .timeout_config(timeouts)
             .identity_cache(IdentityCache::lazy().load_timeout(CREDENTIALS).build())
             .app_name(AppName::new("wbk-infra").expect("letters and a dash are what a name may have"))

@@ -65,6 +65,16 @@ struct Draft<'a> {
 }
 
 impl Draft<'_> {
+    /// Whether the cluster is somebody else's, and the blueprint names it.
+    fn is_given(&self) -> bool {
+        self.spec_given().is_some()
+    }
+
+    /// The ARN by which the blueprint names it.
+    fn spec_given(&self) -> Option<&str> {
+        self.wanted.cluster.eks.as_ref().and_then(|eks| eks.given.as_deref())
+    }
+
     fn cluster_target(&self) -> ProviderTarget {
         ProviderTarget::Cluster(self.wanted.cluster.name.clone())
     }

@@ -4,13 +4,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use aws_smithy_http_client::proxy::ProxyConfig;
-use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
+use aws_smithy_http_client::tls::{Provider, TlsContext, TrustStore, rustls_provider::CryptoMode};
 use aws_smithy_http_client::{Builder, Connector};
 use aws_smithy_runtime_api::client::http::{
     HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpClient, SharedHttpConnector,
 };
 use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
 use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
+
+use crate::error::AwsError;
 
 /// Requests that left, retries among them; those for the machine's own metadata are not counted.
 #[derive(Debug, Clone, Default)]
@@ -24,19 +26,30 @@ impl Counting {
 
 /// The client of everything. Metadata services of the machine (link-local addresses: EC2, ECS, EKS Pod Identity) are asked without the
 /// proxy, which could only answer with its own identity.
-pub(crate) fn client(counting: &Counting) -> SharedHttpClient {
-    let (proxied, direct) = (through(ProxyConfig::from_env()), through(ProxyConfig::disabled()));
-    SharedHttpClient::new(Routed { proxied, direct, counting: counting.clone() })
+///
+/// # Errors
+/// What TLS shall trust is not to be used.
+pub(crate) fn client(counting: &Counting, authorities: Option<&[u8]>) -> Result<SharedHttpClient, AwsError> {
+    let trusted = match authorities {
+        // In place of the machine's own, as the aws CLI has it.
+        Some(pem) => TrustStore::empty().with_pem_certificate(pem),
+        None => TrustStore::default(),
+    };
+    let tls = TlsContext::builder().with_trust_store(trusted).build();
+    let tls = tls.map_err(|error| AwsError::refused("reach AWS by TLS", error.to_string()))?;
+    let (proxied, direct) = (through(ProxyConfig::from_env(), &tls), through(ProxyConfig::disabled(), &tls));
+    Ok(SharedHttpClient::new(Routed { proxied, direct, counting: counting.clone() }))
 }
 
-fn through(proxy: ProxyConfig) -> SharedHttpClient {
+fn through(proxy: ProxyConfig, tls: &TlsContext) -> SharedHttpClient {
+    let tls = tls.clone();
     Builder::new().build_with_connector_fn(move |settings, components| {
         let mut builder = Connector::builder().proxy_config(proxy.clone());
         if let Some(settings) = settings {
             builder = builder.connector_settings(settings.clone());
         }
         builder.set_sleep_impl(components.and_then(RuntimeComponents::sleep_impl));
-        builder.tls_provider(Provider::Rustls(CryptoMode::Ring)).build()
+        builder.tls_provider(Provider::Rustls(CryptoMode::Ring)).tls_context(tls.clone()).build()
     })
 }
 

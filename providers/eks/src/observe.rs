@@ -85,6 +85,7 @@ pub async fn world(aws: &Aws, wanted: &Wanted) -> World {
                 Seen::Unknown(why) => Seen::Unknown(why),
             };
             world.groups = groups.into_iter().map(|(name, seen)| (name, found(seen))).collect();
+            take_given(wanted, &mut world.groups);
         }
         (Err(error), _) | (_, Err(error)) => {
             // Without its groups a pool is neither there nor not.
@@ -99,6 +100,19 @@ pub async fn world(aws: &Aws, wanted: &Wanted) -> World {
         add_jobs(&mut world.groups, jobs);
     }
     world
+}
+
+/// Groups that are somebody else's and that a pool names are that pool's.
+fn take_given(wanted: &Wanted, groups: &mut BTreeMap<String, Seen<GroupFound>>) {
+    let pools = wanted.cluster.eks.iter().flat_map(|eks| &eks.pools);
+    for (pool, group) in pools.filter_map(|(pool, eks)| Some((pool, eks.group.as_ref()?))) {
+        if let Some(Seen::Present(found)) = groups.get_mut(group)
+            && found.pool.is_none()
+        {
+            found.pool = Some(pool.clone());
+            found.given = true;
+        }
+    }
 }
 
 /// What is wanted as far as it is known before anything was looked at: which parts to look for.

@@ -78,6 +78,28 @@ pub enum Part {
         /// Name of the part that is its role.
         role: String,
     },
+    /// What a controller in the cluster made for an object; only looked for before the cluster goes.
+    LoadBalancer {
+        /// `Service` or `Ingress`.
+        kind: String,
+        /// The object's namespace.
+        namespace: String,
+        /// The object's name.
+        name: String,
+        /// Where it is reached, once it is.
+        address: Option<String>,
+    },
+    /// A disk that a driver in the cluster made for a claim; only looked for before the cluster goes.
+    Volume {
+        /// `vol-…`.
+        disk: String,
+        /// `20Gi`.
+        size: Option<String>,
+        /// `namespace/name` of the claim.
+        claim: Option<String>,
+        /// Whether the disk stays when the claim goes.
+        retained: bool,
+    },
 }
 
 /// Who is in a subnet.
@@ -184,6 +206,10 @@ pub mod sort {
     pub const ADDON: &str = "add-on";
     /// [`super::Part::PodIdentity`].
     pub const POD_IDENTITY: &str = "pod identity";
+    /// [`super::Part::LoadBalancer`].
+    pub const LOAD_BALANCER: &str = "load balancer";
+    /// [`super::Part::Volume`].
+    pub const VOLUME: &str = "volume";
 }
 
 impl Part {
@@ -201,6 +227,8 @@ impl Part {
             Self::AccessEntry { .. } => sort::ACCESS_ENTRY,
             Self::Addon { .. } => sort::ADDON,
             Self::PodIdentity { .. } => sort::POD_IDENTITY,
+            Self::LoadBalancer { .. } => sort::LOAD_BALANCER,
+            Self::Volume { .. } => sort::VOLUME,
         }
     }
 

@@ -7,8 +7,8 @@ use async_trait::async_trait;
 use tokio::sync::OnceCell;
 use tokio::time::Instant;
 use wbk_provider_api::{
-    Access, Finding, LeftBehind, Leftover, Observed, Operation, OperationAction, PartId, ProgressSink, Provider,
-    ProviderError, ProviderKind, ProviderTarget, Seen, Wanted,
+    Access, Capacity, Costs, Finding, LeftBehind, Leftover, Observed, Operation, OperationAction, PartId, ProgressSink,
+    Provider, ProviderError, ProviderKind, ProviderTarget, Seen, Wanted,
 };
 
 use crate::access::kubeconfig;
@@ -25,7 +25,7 @@ use crate::settings::Settings;
 use crate::wanted::platform;
 use crate::work::Work;
 use crate::world::{ClusterFound, World};
-use crate::{cluster, group, iam, inside, network};
+use crate::{cluster, group, held, iam, inside, left, network};
 
 /// Amazon EKS.
 #[derive(Debug)]
@@ -42,7 +42,7 @@ impl EksProvider {
 
     async fn aws(&self, wanted: &Wanted) -> Result<&Aws, AwsError> {
         let region = wanted.cluster.region.clone().unwrap_or_default();
-        self.aws.get_or_try_init(|| Aws::connect(&region)).await
+        self.aws.get_or_try_init(|| Aws::connect_by(&region, &self.settings.way)).await
     }
 
     /// Requests that were sent to AWS so far.
@@ -54,6 +54,30 @@ impl EksProvider {
         match self.aws(wanted).await {
             Ok(aws) => observe::world(aws, wanted).await,
             Err(error) => World::unknown(&error.why().0),
+        }
+    }
+
+    /// Adds what controllers in the cluster made, where the cluster is this blueprint's.
+    async fn add_held(&self, wanted: &Wanted, world: &mut World) {
+        let Seen::Present(found) = &world.cluster else { return };
+        if !found.ours || !matches!(found.status.as_str(), "ACTIVE" | "UPDATING") {
+            return;
+        }
+        let marks = Marks::of(wanted);
+        let held = match self.aws(wanted).await {
+            Ok(aws) => match observe::client(aws, &marks, found).await {
+                Ok(client) => held::observe(&client).await.map_err(|error| error.to_string()),
+                Err(error) => Err(error.why().0),
+            },
+            Err(error) => Err(error.why().0),
+        };
+        match held {
+            Ok(held) => world.parts.extend(held),
+            Err(why) => {
+                for sort in HELD {
+                    world.unseen.insert(sort.to_owned(), wbk_provider_api::Why(why.clone()));
+                }
+            }
         }
     }
 
@@ -132,9 +156,9 @@ impl EksProvider {
         match (operation.action, found.present()) {
             (OperationAction::Create, _) => self.make(world, id, wanted, work).await,
             (OperationAction::Update, Some(found)) => self.change(world, id, found, wanted, work).await,
-            (OperationAction::Delete, Some(found)) => self.remove(id, found, work).await,
+            (OperationAction::Delete, Some(found)) => self.remove(world, id, found, work).await,
             (OperationAction::Replace, Some(found)) => {
-                self.remove(id, found, work).await?;
+                self.remove(world, id, found, work).await?;
                 self.make(world, id, wanted, work).await.map_err(AwsError::after_change)
             }
             // It went since it was looked at.
@@ -156,6 +180,7 @@ impl EksProvider {
                 iam::create(work, id, (part, tags), &self.place(world, work).await?.borrow()).await.map(drop)
             }
             Keeper::Eks => inside::create(work, part, tags, &id.name).await,
+            Keeper::Cluster => Err(not_ours_to_make(id)),
         }
     }
 
@@ -171,14 +196,19 @@ impl EksProvider {
             Keeper::Ec2 => network::update(work, id, found, (part, tags)).await,
             Keeper::Iam => iam::update(work, id, found, (part, tags), &self.place(world, work).await?.borrow()).await,
             Keeper::Eks => inside::update(work, part, tags, &id.name).await,
+            Keeper::Cluster => Err(not_ours_to_make(id)),
         }
     }
 
-    async fn remove(&self, id: &PartId, found: &Found, work: &Work<'_>) -> Result<(), AwsError> {
+    async fn remove(&self, world: &World, id: &PartId, found: &Found, work: &Work<'_>) -> Result<(), AwsError> {
         match Keeper::of(&found.part) {
             Keeper::Ec2 => network::delete(work, id, &found.id).await,
             Keeper::Iam => iam::delete(work, id, &found.id).await,
             Keeper::Eks => inside::delete(work, &found.part, &id.name).await,
+            Keeper::Cluster => {
+                let client = observe::client(work.aws, work.marks, living(world, work)?).await?;
+                held::remove(work, &client, id, &found.part).await
+            }
         }
     }
 
@@ -236,6 +266,15 @@ enum Keeper {
     Ec2,
     Iam,
     Eks,
+    /// Controllers in the cluster.
+    Cluster,
+}
+
+/// Sorts that controllers in the cluster keep.
+const HELD: [&str; 2] = [sort::LOAD_BALANCER, sort::VOLUME];
+
+fn not_ours_to_make(id: &PartId) -> AwsError {
+    AwsError::refused(format!("make {id}"), "controllers in the cluster make it")
 }
 
 impl Keeper {
@@ -243,6 +282,7 @@ impl Keeper {
         match part.sort() {
             sort::ROLE | sort::OIDC_PROVIDER => Self::Iam,
             sort::ACCESS_ENTRY | sort::ADDON | sort::POD_IDENTITY => Self::Eks,
+            sort if HELD.contains(&sort) => Self::Cluster,
             _ => Self::Ec2,
         }
     }
@@ -311,6 +351,12 @@ impl Provider for EksProvider {
         observed(wanted, &self.look(wanted).await)
     }
 
+    async fn observe_to_remove(&self, wanted: &Wanted) -> Observed {
+        let mut world = self.look(wanted).await;
+        self.add_held(wanted, &mut world).await;
+        observed(wanted, &world)
+    }
+
     fn plan(&self, wanted: &Wanted, seen: &Observed) -> Vec<Operation> {
         changes(wanted, &world_of(seen)).operations
     }
@@ -342,7 +388,13 @@ impl Provider for EksProvider {
         // A creation finds for itself what a former try left.
         let world = match operation.action {
             OperationAction::Create => World::unknown("nothing was looked at before a creation"),
-            _ => self.look(wanted).await,
+            _ => {
+                let mut world = self.look(wanted).await;
+                if matches!(&operation.target, ProviderTarget::Part(id) if HELD.contains(&id.sort.as_str())) {
+                    self.add_held(wanted, &mut world).await;
+                }
+                world
+            }
         };
         if operation.action != OperationAction::Create {
             self.expect(&world, operation).map_err(failed)?;
@@ -377,27 +429,42 @@ impl Provider for EksProvider {
         let world = self.look(wanted).await;
         let marks = Marks::of(wanted);
         let region = wanted.cluster.region.clone().unwrap_or_default();
-        let mut left = Vec::new();
+        let mut left: Vec<Leftover> = Vec::new();
         if let Seen::Present(found) = &world.cluster
             && found.ours
         {
             let hint = format!("destroy again, or: aws eks delete-cluster --region {region} --name {}", marks.cluster);
-            left.push(Leftover { what: format!("EKS cluster {} ({})", marks.cluster, found.arn), hint });
+            let costs = Some(Costs { of: "(cluster)".into(), capacity: Capacity::OnDemand, count: 1 });
+            left.push(Leftover { what: format!("EKS cluster {} ({})", marks.cluster, found.arn), hint, costs });
         }
         if let Seen::Unknown(why) = &world.cluster {
             left.push(Leftover {
                 what: format!("EKS cluster {}, perhaps: it could not be looked for ({})", marks.cluster, why.0),
                 hint: "look in AWS' console".into(),
+                costs: None,
             });
         }
         for (id, found) in world.parts.iter().filter(|(_, found)| marks.are_on(&found.tags)) {
-            left.push(Leftover { what: format!("{id} ({})", found.id), hint: "destroy again".into() });
+            let of = match id.sort.as_str() {
+                sort::NAT_GATEWAY => Some("(nat-gateway)"),
+                sort::ELASTIC_IP => Some("(elastic-ip)"),
+                _ => None,
+            };
+            let costs = of.map(|of| Costs { of: of.into(), capacity: Capacity::OnDemand, count: 1 });
+            left.push(Leftover { what: format!("{id} ({})", found.id), hint: "destroy again".into(), costs });
         }
         for (sort, why) in &world.unseen {
             left.push(Leftover {
                 what: format!("things of the sort {sort}, perhaps: they could not be looked for ({})", why.0),
                 hint: "give the rights that are missing, and destroy again".into(),
+                costs: None,
             });
+        }
+        // What controllers made on a cluster that stays is its owner's.
+        if !matches!(&world.cluster, Seen::Present(found) if !found.ours)
+            && let Ok(aws) = self.aws(wanted).await
+        {
+            left.extend(left::look(aws, &marks.cluster).await);
         }
         left
     }

@@ -65,6 +65,34 @@ pub struct GroupShape {
     pub repair: bool,
 }
 
+impl GroupShape {
+    /// What is wanted of a group that is somebody else's: what the blueprint's words say of it, and all else as it is there.
+    pub fn of_given(self, there: &Self) -> Self {
+        // What its launch template says, EKS does not.
+        let told_elsewhere =
+            |told: String, there: &str| if there.is_empty() || there == "CUSTOM" { there.to_owned() } else { told };
+        Self {
+            // EKS knows no version of nodes with an image of somebody's own.
+            version: if there.ami == "CUSTOM" {
+                there.version.clone()
+            } else {
+                told_elsewhere(self.version, &there.version)
+            },
+            machines: if there.machines.is_empty() { BTreeSet::new() } else { self.machines },
+            ami: told_elsewhere(self.ami, &there.ami),
+            capacity: self.capacity,
+            min: self.min,
+            max: self.max,
+            labels: self.labels,
+            taints: self.taints,
+            // 0: it is told as a percentage.
+            max_unavailable: if there.max_unavailable == 0 { 0 } else { self.max_unavailable },
+            repair: self.repair,
+            ..there.clone()
+        }
+    }
+}
+
 /// Fields of a [`GroupShape`] that only a new group has otherwise, by their names in a difference.
 pub const GROUP_FIXED: [&str; 8] =
     ["machines", "ami", "capacity", "diskGib", "efa", "capacityBlock", "subnets", "role"];

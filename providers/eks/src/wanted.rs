@@ -26,7 +26,7 @@ pub const NETWORK: &str = "network";
 const BEFORE_NODES: [&str; 3] = ["vpc-cni", "kube-proxy", "eks-pod-identity-agent"];
 
 /// Service accounts of add-ons that call AWS, with the policy that AWS keeps for each (EKS user guide, "Amazon EKS add-ons").
-const ADDON_IDENTITIES: [(&str, &str, &str); 3] = [
+pub const ADDON_IDENTITIES: [(&str, &str, &str); 3] = [
     ("aws-ebs-csi-driver", "ebs-csi-controller-sa", "service-role/AmazonEBSCSIDriverPolicy"),
     ("aws-efs-csi-driver", "efs-csi-controller-sa", "service-role/AmazonEFSCSIDriverPolicy"),
     ("aws-mountpoint-s3-csi-driver", "s3-csi-driver-sa", "AmazonS3ReadOnlyAccess"),
@@ -89,7 +89,7 @@ pub fn platform(wanted: &Wanted, world: &World) -> Platform {
     let mut cluster_needs = draft.of_sort(&[sort::SUBNET]);
     cluster_needs.extend(draft.there(sort::ROLE, CLUSTER_ROLE));
     let groups = wanted.pools.values().map(|pool| (pool.name.clone(), draft.group(pool, &network))).collect();
-    let cluster_tags = draft.marks.tags("cluster", &[]);
+    let cluster_tags = if draft.is_given() { BTreeMap::new() } else { draft.marks.tags("cluster", &[]) };
     let Draft { parts, gaps, .. } = draft;
     Platform { parts, cluster, cluster_tags, cluster_needs, groups, gaps }
 }
@@ -119,6 +119,8 @@ impl Draft<'_> {
             | Part::PodIdentity { .. }
             | Part::Addon { .. }
             | Part::OidcProvider {}
+            | Part::LoadBalancer { .. }
+            | Part::Volume { .. }
             | Part::Role(_) => {
                 let mut tags = self.marks.tags(name, extra);
                 tags.remove("Name");
@@ -132,6 +134,11 @@ impl Draft<'_> {
             | Part::RouteTable { .. } => self.marks.tags(name, extra),
         };
         self.parts.insert(part.id(name), WantedPart { part, tags, needs: needs.into_iter().collect() });
+    }
+
+    /// Whether the cluster is somebody else's, and the blueprint names it.
+    fn is_given(&self) -> bool {
+        self.spec.given.is_some()
     }
 
     fn cluster_target(&self) -> ProviderTarget {
@@ -257,10 +264,12 @@ impl Draft<'_> {
 
     fn roles(&mut self) {
         let none = BTreeMap::new();
-        if self.spec.cluster_role.is_none() {
+        if self.spec.cluster_role.is_none() && !self.is_given() {
             self.role(CLUSTER_ROLE, Trust::ControlPlane, &["AmazonEKSClusterPolicy"], &none);
         }
-        if self.spec.node_role.is_none() {
+        // Node groups that are there have their role.
+        let needed = !self.is_given() || self.spec.pools.values().any(|pool| pool.group.is_none());
+        if self.spec.node_role.is_none() && needed {
             // What a node does itself: join, give pods addresses, pull images (EKS user guide, "Amazon EKS node IAM role").
             let policies = ["AmazonEKSWorkerNodePolicy", "AmazonEKS_CNI_Policy", "AmazonEC2ContainerRegistryPullOnly"];
             self.role(NODE_ROLE, Trust::Nodes, &policies, &none);
@@ -334,7 +343,14 @@ impl Draft<'_> {
         }
         for (addon, account, policy) in ADDON_IDENTITIES {
             let told = self.spec.identities.iter().any(|identity| identity.service_account == account);
-            if self.spec.addons.contains_key(addon) && !told {
+            // One that is there on a given cluster has its rights already, in whichever way.
+            let there = self.is_given()
+                && self
+                    .world
+                    .parts
+                    .get(&PartId::new(sort::ADDON, addon))
+                    .is_some_and(|there| !self.marks.are_on(&there.tags));
+            if self.spec.addons.contains_key(addon) && !told && !there {
                 self.pod_identity("kube-system", account, &[policy], &BTreeMap::new());
             }
         }
@@ -352,12 +368,17 @@ impl Draft<'_> {
         let spec = self.spec;
         ClusterShape {
             version: self.version(),
-            role: role_ref(spec.cluster_role.as_ref(), CLUSTER_ROLE),
+            role: match (&spec.cluster_role, self.world.cluster.present()) {
+                // A cluster has one role for its life: whose it is has said which.
+                (None, Some(there)) if self.is_given() => there.shape.role.clone(),
+                (role, _) => role_ref(role.as_ref(), CLUSTER_ROLE),
+            },
             subnets: network.all.clone(),
             endpoint: spec.endpoint.clone(),
             authentication: match spec.authentication {
                 EksAuthentication::Api => "API",
                 EksAuthentication::ApiAndConfigMap => "API_AND_CONFIG_MAP",
+                EksAuthentication::ConfigMap => "CONFIG_MAP",
             }
             .to_owned(),
             logging: spec.logging.clone(),
@@ -388,7 +409,10 @@ impl Draft<'_> {
             self.gaps.push(format!("node pool {} has no subnet in the zones that it may be in", pool.name));
         }
         let shape = GroupShape {
-            version: self.version(),
+            version: match &eks.version {
+                Some(version) => version.clone(),
+                None => self.version(),
+            },
             machines: eks.machines.iter().cloned().collect(),
             ami: eks.ami.clone(),
             capacity: pool.capacity,
@@ -409,6 +433,11 @@ impl Draft<'_> {
         needs.extend(self.there(sort::ROLE, NODE_ROLE));
         needs.extend(BEFORE_NODES.iter().filter_map(|name| self.there(sort::ADDON, name)));
         let name = format!("pool-{}", pool.name);
+        if let Some(group) = &eks.group {
+            let there = self.world.groups.get(group).and_then(wbk_provider_api::Seen::present);
+            let shape = there.map_or(shape.clone(), |there| shape.of_given(&there.shape));
+            return WantedGroup { shape, tags: BTreeMap::new(), scaling_tags: BTreeMap::new(), needs };
+        }
         WantedGroup {
             shape,
             tags: self.marks.tags(&name, &[(POOL, &pool.name)]),

@@ -100,6 +100,9 @@ pub struct ClusterFound {
 pub struct GroupFound {
     /// The pool that it is of, by its tag; absent for somebody else's.
     pub pool: Option<String>,
+    /// Whether it is somebody else's, and a pool names it.
+    #[serde(default)]
+    pub given: bool,
     /// In the API's word: `ACTIVE`, `CREATING`, `CREATE_FAILED`, `UPDATING`, `DEGRADED`, `DELETING`.
     pub status: String,
     /// As it is.

@@ -349,7 +349,11 @@ impl Provider for FakeProvider {
         let state = self.lock();
         let cluster = state.cluster.map(|_| format!("cluster {}", wanted.cluster.name));
         let pools = state.pools.keys().map(|name| format!("node pool {name}"));
-        cluster.into_iter().chain(pools).map(|what| Leftover { what, hint: "destroy again".into() }).collect()
+        cluster
+            .into_iter()
+            .chain(pools)
+            .map(|what| Leftover { what, hint: "destroy again".into(), costs: None })
+            .collect()
     }
 }
 

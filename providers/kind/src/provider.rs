@@ -189,10 +189,11 @@ impl Provider for KindProvider {
                 .map(|container| Leftover {
                     what: format!("container {}", container.name),
                     hint: format!("kind delete cluster --name {name}"),
+                    costs: None,
                 })
                 .collect(),
             Err(error) => {
-                vec![Leftover { what: error.in_words(), hint: error.hint().unwrap_or_default() }]
+                vec![Leftover { what: error.in_words(), hint: error.hint().unwrap_or_default(), costs: None }]
             }
         }
     }

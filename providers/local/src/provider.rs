@@ -210,10 +210,10 @@ impl Provider for LocalProvider {
 
     async fn leftovers(&self, wanted: &Wanted) -> Vec<Leftover> {
         match self.clusters.leftovers(&wanted.cluster.name) {
-            Ok(left) => left.into_iter().map(|(what, hint)| Leftover { what, hint }).collect(),
+            Ok(left) => left.into_iter().map(|(what, hint)| Leftover { what, hint, costs: None }).collect(),
             Err(error) => {
                 let hint = error.hint().unwrap_or_default();
-                vec![Leftover { what: in_words(&error), hint }]
+                vec![Leftover { what: in_words(&error), hint, costs: None }]
             }
         }
     }

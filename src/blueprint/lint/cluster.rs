@@ -107,7 +107,9 @@ fn pools(report: &mut Report<'_>) {
                 "raise max or remove the pool",
             );
         }
-        for key in pool.labels.keys().filter(|key| is_reserved(key)) {
+        // Nodes that are somebody else's have the labels that are written, and queues look for these.
+        let is_given = pool.eks.as_ref().is_some_and(|section| section.group.is_some());
+        for key in pool.labels.keys().filter(|key| is_reserved(key) && !is_given) {
             report.error(
                 steps!["nodePools", index, "labels", key],
                 "labels under wbk-infra/ are set by wbk-infra",

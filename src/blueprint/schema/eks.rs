@@ -23,6 +23,11 @@ pub struct EksSection {
     #[serde(skip_serializing_if = "Option::is_none", default)]
     #[schemars(extend("format" = "aws-account"))]
     pub account: Option<String>,
+    /// ARN of a cluster that exists already and stays whose it is: what the blueprint says of it is kept so, and nothing of it is tagged,
+    /// replaced or deleted. `wbk-infra import eks` writes such a blueprint.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    #[schemars(extend("format" = "arn"))]
+    pub given: Option<String>,
     /// How users get in.
     #[serde(default)]
     pub authentication: EksAuthentication,
@@ -188,6 +193,14 @@ pub struct EksAddonSection {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema, Default)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct EksPoolSection {
+    /// Name of a node group of a given cluster that exists already and stays whose it is: labels, taints, sizes and version of it are kept
+    /// as they are written here, and nothing else is added.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub group: Option<String>,
+    /// Kubernetes minor version of the nodes, in quotes; the cluster's when absent.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    #[schemars(extend("format" = "kubernetes-version"))]
+    pub version: Option<String>,
     /// Instance types that serve as well as `machine`, for spot: more kinds are more chances to get one.
     #[serde(default)]
     pub also: Vec<String>,

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, path::Path};
 
 use anyhow::Context;
-use wbk_provider_api::Disruption;
+use wbk_provider_api::{Costs, Disruption, ProviderKind, Wanted};
 
 use super::session::{Session, options, out, unfit};
 use crate::{
@@ -13,6 +13,7 @@ use crate::{
         show::ApplyReport,
         situation::{Purpose, files, look, read},
     },
+    cost::{Cloud, Priced, Prices, Subject},
     desired::Desired,
     live::ClusterState,
     plan::{Action, Plan, PlanOptions, SavedPlan, destroy},
@@ -69,9 +70,10 @@ impl Session<'_> {
             self.show_report(&report)?;
             return Ok(exit);
         }
-        report.left = self.scan(desired, memory.as_deref()).await?;
+        let (left, goes_on) = self.scan(desired, memory.as_deref()).await?;
+        report.left = left;
         self.show_report(&report)?;
-        Ok(Exit::Done)
+        Ok(if goes_on { Exit::Stopped } else { Exit::Done })
     }
 
     /// Says in numbers what goes, and asks: for the blueprint's name where it is more than the policy lets go at once.
@@ -102,22 +104,23 @@ impl Session<'_> {
         Ok(answer.trim() == wanted)
     }
 
-    /// What is left after a destroy.
-    async fn scan(&self, desired: &Desired, memory: Option<&Path>) -> Result<Vec<String>, Failure> {
+    /// What is left after a destroy, and whether something of it is there though its cluster is gone.
+    async fn scan(&self, desired: &Desired, memory: Option<&Path>) -> Result<(Vec<String>, bool), Failure> {
         let situation = look(desired, (self.environment, self.global), Purpose::Destroy, None, &self.say()).await?;
         let everything = PlanOptions { delete: ["all".to_owned()].into(), ..PlanOptions::default() };
         let rest = destroy(desired, &situation.sight.live, &situation.operations, &everything);
         let mut left: Vec<String> = rest.steps.iter().map(|step| step.target.to_string()).collect();
         left.extend(rest.not_planned.iter().map(|entry| format!("{} ({})", entry.what, entry.reason)));
+        let mut goes_on = false;
         if matches!(situation.sight.live.cluster, ClusterState::Absent) {
-            left.extend(
-                situation
-                    .provider
-                    .leftovers(&desired.wanted)
-                    .await
-                    .into_iter()
-                    .map(|left| format!("{}: {}", left.what, left.hint)),
-            );
+            let prices = self.prices(desired)?;
+            let cloud = cloud_of(&desired.wanted);
+            let rest = situation.provider.leftovers(&desired.wanted).await;
+            goes_on = !rest.is_empty();
+            left.extend(rest.iter().map(|left| {
+                let costs = left.costs.as_ref().map(|costs| in_words(&prices, costs, (cloud, &desired.wanted)));
+                format!("{}{}: {}", left.what, costs.unwrap_or_default(), left.hint)
+            }));
         }
         if left.is_empty()
             && let Some(memory) = memory
@@ -136,7 +139,35 @@ impl Session<'_> {
                 }
             }
         }
-        Ok(left)
+        Ok((left, goes_on))
+    }
+}
+
+fn cloud_of(wanted: &Wanted) -> Option<Cloud> {
+    match wanted.cluster.provider {
+        ProviderKind::Eks => Some(Cloud::Aws),
+        ProviderKind::Aks => Some(Cloud::Azure),
+        ProviderKind::Gke => Some(Cloud::Gcp),
+        ProviderKind::Kind | ProviderKind::Local | ProviderKind::Existing => None,
+    }
+}
+
+/// What something that is left costs, to follow its name.
+fn in_words(prices: &Prices, costs: &Costs, (cloud, wanted): (Option<Cloud>, &Wanted)) -> String {
+    let subject = Subject {
+        pool: None,
+        cloud,
+        region: wanted.cluster.region.as_deref(),
+        machine: Some(&costs.of),
+        capacity: costs.capacity,
+        prepaid: false,
+        model: None,
+        gpus: None,
+    };
+    match prices.of(&subject) {
+        Priced::Own(price) => format!(", {} an hour", price.times(costs.count)),
+        Priced::Listed(quote) => format!(", {} an hour (prices of {})", quote.price.times(costs.count), quote.date),
+        Priced::Unknown(why) => format!(", what it costs is unknown ({why})"),
     }
 }
 

@@ -1,14 +1,23 @@
 //! `doctor`: what this machine and these credentials lack, with the fix.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use serde::Serialize;
-use wbk_provider_api::ProviderKind;
+use wbk_provider_api::{ProviderKind, Wanted};
+use wbk_provider_eks::{
+    aws::Aws,
+    rights::{Purpose, lacking, policy},
+};
 use wbk_provider_local::assets;
 
-use super::session::{Session, out, unfit};
+use super::{
+    eks::{failed, pinned},
+    session::{Session, out, unfit},
+};
 use crate::cli::{
     args::Output,
+    aws::way,
     failure::{Exit, Failure},
     releases::find_helm,
     secrets,
@@ -50,6 +59,9 @@ pub async fn doctor(context: &Session<'_>, blueprint: Option<&Path>) -> Result<E
     if kind.is_none_or(|kind| kind == ProviderKind::Existing) {
         findings.extend(kubeconfigs(context));
     }
+    if let Some(desired) = desired.as_ref().filter(|desired| desired.wanted.cluster.eks.is_some()) {
+        findings.extend(aws(context, &desired.wanted).await?);
+    }
     if let Some(desired) = &desired {
         let provider = situation::provider(&desired.wanted, context.environment, context.global)?;
         findings.push(match situation::reach(&*provider, desired, context.global).await {
@@ -58,6 +70,10 @@ pub async fn doctor(context: &Session<'_>, blueprint: Option<&Path>) -> Result<E
                 "cluster",
                 format!("the local cluster does not run yet ({}); apply starts it", unreached.why.0),
             ),
+            // What AWS' credentials lack is told above.
+            Err(unreached) if kind == Some(ProviderKind::Eks) && unreached.why.0.contains("it is not there") => {
+                Finding::good("cluster", "it is not there yet; apply makes it")
+            }
             Err(unreached) if kind == Some(ProviderKind::Kind) => {
                 Finding::good("cluster", format!("{}; apply makes or starts it", unreached.why.0))
             }
@@ -169,6 +185,43 @@ async fn containers(context: &Session<'_>, is_needed: bool) -> Vec<Finding> {
         Err(error) => lacking(&error),
     });
     findings
+}
+
+/// Whose credentials they are, and what they lack of what the blueprint needs.
+async fn aws(context: &Session<'_>, wanted: &Wanted) -> Result<Vec<Finding>, Failure> {
+    let region = wanted.cluster.region.clone().unwrap_or_default();
+    let aws = Aws::connect_by(&region, &way(context.environment)?).await.map_err(failed)?;
+    let caller = match aws.caller().await {
+        Ok(caller) => caller.clone(),
+        Err(error) => {
+            let fix = error.hint().unwrap_or_else(|| "name a profile in AWS_PROFILE".into());
+            return Ok(vec![Finding::bad("aws", error.why().0, fix)]);
+        }
+    };
+    let mut findings = match pinned(wanted) {
+        Some(own) if own != caller.account => {
+            let found =
+                format!("{} is of account {}, and the blueprint is pinned to {own}", caller.arn, caller.account);
+            vec![Finding::bad("aws", found, "use credentials of that account (AWS_PROFILE)")]
+        }
+        _ => vec![Finding::good("aws", format!("{} in {region}", caller.arn))],
+    };
+    let needed = policy(wanted, &caller.account, Purpose::Apply);
+    findings.push(match lacking(&aws, &needed).await {
+        Ok(lacks) if lacks.is_empty() => {
+            Finding::good("rights", "IAM says that these credentials may do all that the blueprint needs")
+        }
+        Ok(lacks) => {
+            let actions: BTreeSet<&str> = lacks.iter().map(|lack| lack.action.as_str()).collect();
+            let found = format!("IAM denies these credentials {}", actions.into_iter().collect::<Vec<_>>().join(", "));
+            Finding::bad("rights", found, "give them what `wbk-infra eks policy BLUEPRINT` prints")
+        }
+        Err(error) => Finding::good(
+            "rights",
+            format!("not known: {}; `wbk-infra eks policy BLUEPRINT` prints what is needed", error.why().0),
+        ),
+    });
+    Ok(findings)
 }
 
 fn kubeconfigs(context: &Session<'_>) -> Vec<Finding> {

@@ -14,6 +14,7 @@ mod drift;
 mod eks;
 mod explain;
 mod fleet;
+mod import;
 mod interrupt;
 mod launch;
 mod lifecycle;

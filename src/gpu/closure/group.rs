@@ -103,7 +103,10 @@ fn of_pool(wanted: &Wanted, pool: &PoolSpec, known: Option<&PoolGpus>, arch: &st
     for (key, value) in &born.labels {
         labels.set(key.clone(), LabelValue::Is(value.clone()));
     }
-    if !pool.labels.contains_key(POOL_LABEL) {
+    // Nodes of a group that is somebody else's have what the blueprint writes.
+    let eks = wanted.cluster.eks.as_ref().and_then(|eks| eks.pools.get(&pool.name));
+    let is_given = eks.is_some_and(|eks| eks.group.is_some());
+    if !is_given && !pool.labels.contains_key(POOL_LABEL) {
         labels.set(POOL_LABEL, LabelValue::Is(pool.name.clone()));
     }
     labels.set("kubernetes.io/hostname", LabelValue::Open(Vec::new()));

@@ -15,18 +15,34 @@ impl Draft<'_> {
         let target = self.cluster_target();
         match &self.world.cluster {
             Seen::Unknown(_) => {}
+            Seen::Absent if self.is_given() => {
+                let reason = "the blueprint names it as given, and it is not there";
+                let operation = self.cluster_operation(OperationAction::Create, reason);
+                self.push(operation);
+                self.block(target, reason, "name the one that is there, or remove `given` to have one made");
+            }
             Seen::Absent => {
                 let reason = "there is no cluster of this name in the account and region";
                 let needs = self.platform.cluster_needs.iter().cloned().collect();
                 let operation = self.cluster_operation(OperationAction::Create, reason);
                 self.push(Operation { needs, ..operation });
             }
-            Seen::Present(found) if !found.ours => {
+            Seen::Present(found) if self.is_given() && self.spec_given() != Some(found.arn.as_str()) => {
+                let operation = self.cluster_operation(OperationAction::Update, "it is another one than the given");
+                self.push(Operation { expect: fingerprint(found), ..operation });
+                let says = format!(
+                    "{} is there, and the blueprint names {}",
+                    found.arn,
+                    self.spec_given().unwrap_or_default()
+                );
+                self.block(target, says, "use the credentials of the account that it is in, or name this one");
+            }
+            Seen::Present(found) if !found.ours && !self.is_given() => {
                 let operation = self.cluster_operation(OperationAction::Update, "it is not this blueprint's");
                 self.push(Operation { expect: fingerprint(found), ..operation });
                 let says = format!("{} is there and is not this blueprint's", found.arn);
                 let hint = format!(
-                    "choose another name, or make it this blueprint's: aws eks tag-resource --resource-arn {} --tags {}={},{}={}",
+                    "choose another name, have it written as a blueprint (wbk-infra import eks), or make it this blueprint's: aws eks tag-resource --resource-arn {} --tags {}={},{}={}",
                     found.arn,
                     crate::marks::BLUEPRINT,
                     self.marks.blueprint,

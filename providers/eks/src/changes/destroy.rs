@@ -1,11 +1,11 @@
 //! What takes a platform away, from the inside out.
 
-use wbk_provider_api::{Disruption, Operation, OperationAction, ProviderTarget, Seen, Wanted};
+use wbk_provider_api::{Disruption, Operation, OperationAction, PartId, ProviderTarget, Seen, Wanted};
 
 use super::{CLUSTER_SECONDS, fingerprint, groups, parts};
 use crate::content::Content;
 use crate::marks::Marks;
-use crate::part::sort;
+use crate::part::{Found, Part, sort};
 use crate::world::World;
 
 /// What must be gone before a part of a sort can go.
@@ -23,15 +23,68 @@ fn before(sort: &str) -> &'static [&'static str] {
 /// Sorts that are inside the cluster and go with it.
 const INSIDE: [&str; 3] = [sort::ACCESS_ENTRY, sort::ADDON, sort::POD_IDENTITY];
 
+/// What removes what controllers made in AWS, while they still run: somebody's way in, and somebody's data, so that each goes only when
+/// named.
+fn held(world: &World) -> Vec<Operation> {
+    let operation = |(id, found): (&PartId, &Found)| {
+        let (reason, disruption) = match &found.part {
+            Part::LoadBalancer { kind, namespace, name, address } => {
+                let at = address.as_ref().map(|address| format!(" at {address}")).unwrap_or_default();
+                let reason = format!(
+                    "AWS keeps the load balancer{at} of {kind} {namespace}/{name} when the cluster goes before it"
+                );
+                (reason, Disruption::Stops(format!("what comes in through {kind} {namespace}/{name}")))
+            }
+            Part::Volume { disk, size, claim, retained: false } => {
+                let size = size.as_deref().unwrap_or("of unknown size");
+                let whose = claim.as_ref().map_or("that no claim has".to_owned(), |claim| format!("of claim {claim}"));
+                let reason = format!("AWS keeps disk {disk} ({size}) {whose} when the cluster goes before it");
+                (reason, Disruption::LosesData(format!("disk {disk} ({size}) {whose}")))
+            }
+            _ => return None,
+        };
+        let content = Content::Part { part: found.part.clone(), tags: found.tags.clone() };
+        Some(Operation {
+            disruption,
+            expect: fingerprint(&found.id),
+            content: serde_json::to_value(content).expect("a content is plain data"),
+            ..Operation::new(
+                OperationAction::Delete,
+                ProviderTarget::Part(id.clone()),
+                reason,
+                parts::deadline(&found.part),
+            )
+        })
+    };
+    world.parts.iter().filter_map(operation).collect()
+}
+
+/// Disks that stay whatever goes.
+fn retained(world: &World) -> Vec<String> {
+    let disk = |found: &Found| match &found.part {
+        Part::Volume { disk, claim, retained: true, .. } => {
+            Some(claim.as_ref().map_or(disk.clone(), |claim| format!("{disk} of claim {claim}")))
+        }
+        _ => None,
+    };
+    world.parts.values().filter_map(disk).collect()
+}
+
 /// What removes everything that is there and ours.
 pub fn removal(wanted: &Wanted, world: &World) -> Vec<Operation> {
     let marks = Marks::of(wanted);
     let cluster = ProviderTarget::Cluster(wanted.cluster.name.clone());
+    let held = held(world);
+    let first: Vec<ProviderTarget> = held.iter().map(|operation| operation.target.clone()).collect();
     let mut operations: Vec<Operation> = groups::pools(world)
         .iter()
         .filter_map(|pool| groups::removal(world, pool, "the platform is destroyed"))
+        // Controllers need nodes to take down what they made.
+        .map(|operation| Operation { needs: first.clone(), ..operation })
         .collect();
+    operations.extend(held);
     let mut ground: Vec<ProviderTarget> = operations.iter().map(|operation| operation.target.clone()).collect();
+    let goes = !matches!(&world.cluster, Seen::Present(found) if !found.ours);
     if let Seen::Present(found) = &world.cluster
         && found.ours
     {
@@ -41,6 +94,14 @@ pub fn removal(wanted: &Wanted, world: &World) -> Vec<Operation> {
         let also = match foreign.is_empty() {
             true => String::new(),
             false => format!("; AWS keeps it while somebody else's node groups are there: {}", foreign.join(", ")),
+        };
+        let retained = retained(world);
+        let also = match retained.is_empty() {
+            true => also,
+            false => format!(
+                "{also}; disks that stay and are paid for on, as their claims say Retain: {}",
+                retained.join(", ")
+            ),
         };
         operations.push(Operation {
             disruption: Disruption::LosesData(format!("everything in EKS cluster {}{also}", wanted.cluster.name)),
@@ -54,7 +115,8 @@ pub fn removal(wanted: &Wanted, world: &World) -> Vec<Operation> {
     let ours: Vec<_> = world
         .parts
         .iter()
-        .filter(|(id, found)| marks.are_on(&found.tags) && !INSIDE.contains(&id.sort.as_str()))
+        // On a cluster that stays, what was put inside goes on its own.
+        .filter(|(id, found)| marks.are_on(&found.tags) && !(goes && INSIDE.contains(&id.sort.as_str())))
         .collect();
     for (id, found) in &ours {
         let inside = ours.iter().filter(|(other, _)| before(&id.sort).contains(&other.sort.as_str()));

@@ -31,6 +31,10 @@ impl Draft<'_> {
         if let Some(Seen::Unknown(_)) = self.world.groups.get(pool) {
             return;
         }
+        let given = self.wanted.cluster.eks.as_ref().and_then(|eks| eks.pools.get(pool)?.group.clone());
+        if let Some(name) = given {
+            return self.given_group(pool, wanted, &name);
+        }
         let of_pool: BTreeMap<String, GroupFound> =
             self.world.groups_of(pool).map(|(name, group)| (name.clone(), group.clone())).collect();
         let fits = |group: &GroupFound| group.status != "DELETING" && fixed(&group.shape) == fixed(&wanted.shape);
@@ -54,6 +58,60 @@ impl Draft<'_> {
                 }
             }
         }
+    }
+
+    /// A group that is somebody else's changes in place as the blueprint says; it is never made, replaced or removed.
+    fn given_group(&mut self, pool: &str, wanted: &WantedGroup, name: &str) {
+        let target = ProviderTarget::NodePool(pool.to_owned());
+        let found = match self.world.groups.get(name) {
+            Some(Seen::Unknown(_)) => return,
+            Some(Seen::Present(found)) if found.pool.as_deref() == Some(pool) => found.clone(),
+            Some(Seen::Present(found)) => {
+                let whose = found.pool.clone().unwrap_or_default();
+                let operation = self.group_operation(
+                    OperationAction::Update,
+                    pool,
+                    "it is another pool's",
+                    wanted,
+                    (name.into(), BTreeSet::new()),
+                );
+                self.push(operation);
+                return self.block(
+                    target,
+                    format!("node group {name} is of pool {whose}"),
+                    "name each node group once",
+                );
+            }
+            Some(Seen::Absent) | None => {
+                let reason = format!("the blueprint names node group {name} as given, and it is not there");
+                let operation = self.group_operation(
+                    OperationAction::Create,
+                    pool,
+                    &reason,
+                    wanted,
+                    (name.into(), BTreeSet::new()),
+                );
+                self.push(operation);
+                return self.block(target, reason, "name the one that is there, or remove `group` to have one made");
+            }
+        };
+        let others: Vec<FieldDiff> = group_differences(&found, wanted)
+            .into_iter()
+            .filter(|diff| diff.path.split(['.', '[']).next().is_some_and(|field| GROUP_FIXED.contains(&field)))
+            .collect();
+        if found.status == "CREATE_FAILED" {
+            let hint = "look at it in AWS' console; it is somebody else's, so that it is not made anew";
+            return self.advise(target, format!("node group {name} could not be made: {}", issues(&found)), hint);
+        }
+        if others.is_empty() {
+            return self.keep_group(pool, wanted, name, &found);
+        }
+        let reason = format!("node group {name} cannot change {} while it lives", fixed_names(&others));
+        let operation =
+            self.group_operation(OperationAction::Replace, pool, &reason, wanted, (name.into(), BTreeSet::new()));
+        self.push(Operation { diff: others, expect: pool_fingerprint(&[&found]), ..operation });
+        let hint = "write what is there; or give the pool another name without `group`, so that a node group of its own is made";
+        self.block(target, format!("{reason}, and it is somebody else's, so that it is not replaced"), hint);
     }
 
     fn create_group(&mut self, pool: &str, wanted: &WantedGroup) {
@@ -192,7 +250,7 @@ impl Draft<'_> {
 
 /// What removes the groups of a pool.
 pub(super) fn removal(world: &World, pool: &str, reason: &str) -> Option<Operation> {
-    let groups: BTreeMap<&String, &GroupFound> = world.groups_of(pool).collect();
+    let groups: BTreeMap<&String, &GroupFound> = world.groups_of(pool).filter(|(_, group)| !group.given).collect();
     if groups.is_empty() {
         return None;
     }
@@ -259,6 +317,9 @@ pub(crate) fn pool_fingerprint(groups: &[&GroupFound]) -> String {
 fn group_differences(found: &GroupFound, wanted: &WantedGroup) -> Vec<FieldDiff> {
     let mut diff = differences(&found.shape, &wanted.shape);
     diff.extend(tag_differences(&found.tags, &wanted.tags, "tags"));
+    if found.given {
+        return diff;
+    }
     for (name, tags) in &found.scaling_groups {
         diff.extend(tag_differences(tags, &wanted.scaling_tags, &format!("autoScalingGroups[{name}].tags")));
     }

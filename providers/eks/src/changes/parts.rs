@@ -12,7 +12,15 @@ use crate::wanted::WantedPart;
 
 impl Draft<'_> {
     pub(super) fn parts(&mut self) {
-        for (id, wanted) in self.platform.parts.clone() {
+        for (id, mut wanted) in self.platform.parts.clone() {
+            // What is in a given cluster and was there before is kept as the blueprint says, and not marked.
+            if self.is_given()
+                && let Seen::Present(found) = self.world.part(&id)
+                && is_ours_without_marks(&found.part)
+                && !self.marks.are_on(&found.tags)
+            {
+                wanted.tags.clear();
+            }
             match self.world.part(&id) {
                 // The plan names the sort once.
                 Seen::Unknown(_) => {}
@@ -149,7 +157,9 @@ fn is_fixed(part: &Part, path: &str) -> bool {
         | Part::OidcProvider {}
         | Part::AccessEntry { .. }
         | Part::Addon { .. }
-        | Part::PodIdentity { .. } => false,
+        | Part::PodIdentity { .. }
+        | Part::LoadBalancer { .. }
+        | Part::Volume { .. } => false,
     }
 }
 
@@ -173,6 +183,8 @@ pub(super) fn deadline(part: &Part) -> u64 {
         sort::ADDON => ADDON_SECONDS,
         // Interfaces of what was in a network linger for minutes after it has gone.
         sort::VPC | sort::SUBNET => GATEWAY_SECONDS,
+        // A load balancer takes two to three minutes to go, a disk as long as its pods.
+        sort::LOAD_BALANCER | sort::VOLUME => GATEWAY_SECONDS,
         _ => PART_SECONDS,
     }
 }

@@ -82,6 +82,7 @@ pub(crate) fn found(group: &Nodegroup, marks: &Marks, names: &Names, scaling: &S
     let behind = group.resources.as_ref().map(|resources| resources.auto_scaling_groups()).unwrap_or_default();
     let behind = behind.iter().filter_map(|group| group.name.clone());
     GroupFound {
+        given: false,
         pool: tags.get(POOL).filter(|_| marks.are_on(&tags)).cloned(),
         status: group.status.as_ref().map(|status| status.as_str().to_owned()).unwrap_or_default(),
         shape,

@@ -13,24 +13,45 @@ use crate::part::{Found, Part, sort};
 use crate::work::Work;
 
 /// Policies by name, each with its namespaces.
-type Policies = BTreeMap<String, BTreeSet<String>>;
+pub(crate) type Policies = BTreeMap<String, BTreeSet<String>>;
 
 pub(super) async fn observe(
     aws: &Aws,
     marks: &Marks,
     wanted: &BTreeMap<PartId, Part>,
 ) -> Result<BTreeMap<PartId, Found>, AwsError> {
+    let principals = principals(aws, marks).await?;
+    let looked = try_join_all(principals.iter().map(|principal| look(aws, marks, principal, wanted))).await?;
+    Ok(looked.into_iter().flatten().collect())
+}
+
+/// What EKS says of a cluster that has the aws-auth map alone: nobody has an access entry there.
+const NO_ENTRIES: &str = "authentication mode";
+
+async fn principals(aws: &Aws, marks: &Marks) -> Result<Vec<String>, AwsError> {
     let mut principals = Vec::new();
     let mut pages = aws.eks.list_access_entries().cluster_name(&marks.cluster).into_paginator().items().send();
     while let Some(principal) = pages.next().await {
         match principal.map_err(AwsError::sdk(format!("list the access entries of EKS cluster {}", marks.cluster))) {
             Ok(principal) => principals.push(principal),
-            Err(error) if error.kind == AwsErrorKind::NotFound => return Ok(BTreeMap::new()),
+            Err(error) if error.kind == AwsErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) if error.kind == AwsErrorKind::Refused && error.source.to_string().contains(NO_ENTRIES) => {
+                return Ok(Vec::new());
+            }
             Err(error) => return Err(error),
         }
     }
-    let looked = try_join_all(principals.iter().map(|principal| look(aws, marks, principal, wanted))).await?;
-    Ok(looked.into_iter().flatten().collect())
+    Ok(principals)
+}
+
+/// Every entry, whoever made it, with its policies.
+pub(crate) async fn all(aws: &Aws, marks: &Marks) -> Result<Vec<(AccessEntry, Policies)>, AwsError> {
+    let principals = principals(aws, marks).await?;
+    let looked = try_join_all(principals.iter().map(|principal| async move {
+        let (entry, policies) = futures::try_join!(describe(aws, marks, principal), policies(aws, marks, principal))?;
+        Ok::<_, AwsError>(entry.map(|entry| (entry, policies)))
+    }));
+    Ok(looked.await?.into_iter().flatten().collect())
 }
 
 /// One entry, where it is ours or wanted. EKS makes entries of its own, for nodes and for whoever made the cluster.

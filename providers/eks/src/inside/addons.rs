@@ -18,17 +18,7 @@ pub(super) async fn observe(
     marks: &Marks,
     wanted: &BTreeMap<PartId, Part>,
 ) -> Result<BTreeMap<PartId, Found>, AwsError> {
-    let mut names = Vec::new();
-    let mut pages = aws.eks.list_addons().cluster_name(&marks.cluster).into_paginator().items().send();
-    while let Some(name) = pages.next().await {
-        match name.map_err(AwsError::sdk(format!("list the add-ons of EKS cluster {}", marks.cluster))) {
-            Ok(name) => names.push(name),
-            Err(error) if error.kind == AwsErrorKind::NotFound => return Ok(BTreeMap::new()),
-            Err(error) => return Err(error),
-        }
-    }
-    let addons = try_join_all(names.iter().map(|name| describe(aws, marks, name))).await?;
-    let found = addons.into_iter().flatten().map(|addon| {
+    let found = all(aws, marks).await?.into_iter().map(|addon| {
         let name = addon.addon_name.clone().unwrap_or_default();
         let id = PartId::new(sort::ADDON, name);
         let configured = matches!(wanted.get(&id), Some(Part::Addon { configuration: Some(_), .. }));
@@ -36,6 +26,21 @@ pub(super) async fn observe(
     });
     // Somebody else's add-ons are nobody's concern here.
     Ok(found.filter(|(id, found)| marks.are_on(&found.tags) || wanted.contains_key(id)).collect())
+}
+
+/// Every add-on, whoever made it.
+pub(crate) async fn all(aws: &Aws, marks: &Marks) -> Result<Vec<Addon>, AwsError> {
+    let mut names = Vec::new();
+    let mut pages = aws.eks.list_addons().cluster_name(&marks.cluster).into_paginator().items().send();
+    while let Some(name) = pages.next().await {
+        match name.map_err(AwsError::sdk(format!("list the add-ons of EKS cluster {}", marks.cluster))) {
+            Ok(name) => names.push(name),
+            Err(error) if error.kind == AwsErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) => return Err(error),
+        }
+    }
+    let addons = try_join_all(names.iter().map(|name| describe(aws, marks, name))).await?;
+    Ok(addons.into_iter().flatten().collect())
 }
 
 async fn describe(aws: &Aws, marks: &Marks, name: &str) -> Result<Option<Addon>, AwsError> {

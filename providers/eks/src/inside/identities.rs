@@ -15,15 +15,9 @@ use crate::shape::RoleRef;
 use crate::work::{Work, settled};
 
 pub(super) async fn observe(aws: &Aws, marks: &Marks, names: &Names) -> Result<BTreeMap<PartId, Found>, AwsError> {
-    let ids = match list(aws, marks, None).await {
-        Ok(ids) => ids,
-        Err(error) if error.kind == AwsErrorKind::NotFound => return Ok(BTreeMap::new()),
-        Err(error) => return Err(error),
-    };
-    let found = try_join_all(ids.iter().map(|id| describe(aws, marks, id))).await?;
-    Ok(found
+    Ok(all(aws, marks)
+        .await?
         .into_iter()
-        .flatten()
         .map(|association| {
             let namespace = association.namespace.clone().unwrap_or_default();
             let account = association.service_account.clone().unwrap_or_default();
@@ -37,6 +31,17 @@ pub(super) async fn observe(aws: &Aws, marks: &Marks, names: &Names) -> Result<B
             (id, Found { id: association.association_arn.unwrap_or_default(), part, tags, issues: Vec::new() })
         })
         .collect())
+}
+
+/// Every association, whoever made it.
+pub(crate) async fn all(aws: &Aws, marks: &Marks) -> Result<Vec<PodIdentityAssociation>, AwsError> {
+    let ids = match list(aws, marks, None).await {
+        Ok(ids) => ids,
+        Err(error) if error.kind == AwsErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(error),
+    };
+    let found = try_join_all(ids.iter().map(|id| describe(aws, marks, id))).await?;
+    Ok(found.into_iter().flatten().collect())
 }
 
 /// Ids of the associations of the cluster, or of one service account.

@@ -1,8 +1,8 @@
 //! What EKS keeps for a cluster: add-ons, who gets in, and which service accounts are which roles.
 
-mod access;
-mod addons;
-mod identities;
+pub(crate) mod access;
+pub(crate) mod addons;
+pub(crate) mod identities;
 
 use std::collections::BTreeMap;
 

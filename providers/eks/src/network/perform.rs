@@ -24,7 +24,9 @@ pub async fn create(work: &Work<'_>, id: &PartId, part: &Part, tags: &Tags) -> R
         | Part::OidcProvider {}
         | Part::AccessEntry { .. }
         | Part::Addon { .. }
-        | Part::PodIdentity { .. } => Err(not_here(id, "create")),
+        | Part::PodIdentity { .. }
+        | Part::LoadBalancer { .. }
+        | Part::Volume { .. } => Err(not_here(id, "create")),
     }
 }
 

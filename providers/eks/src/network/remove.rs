@@ -52,6 +52,9 @@ async fn in_the_way(aws: &Aws, place: &Filter) -> Vec<String> {
     let (interfaces, subnets, groups) = futures::join!(interfaces, subnets, groups);
     let interfaces = interfaces.into_iter().map(|interface| {
         let id = interface.network_interface_id.unwrap_or_default();
+        if let Some(balancer) = interface.description.as_deref().and_then(crate::left::balancer) {
+            return format!("load balancer {balancer} (network interface {id})");
+        }
         let whose = interface.attachment.and_then(|attachment| attachment.instance_id).or(interface.description);
         format!("network interface {id} ({})", whose.unwrap_or_default())
     });

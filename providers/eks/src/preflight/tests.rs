@@ -30,6 +30,8 @@ fn pool(name: &str, size: (u32, u32), capacity: Capacity) -> PoolSpec {
 
 fn eks_pool(machines: &[&str]) -> EksPool {
     EksPool {
+        group: None,
+        version: None,
         machines: machines.iter().map(|name| (*name).to_owned()).collect(),
         ami: "AL2023_x86_64_NVIDIA".into(),
         disk_gib: 100,

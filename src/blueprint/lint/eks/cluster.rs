@@ -246,7 +246,9 @@ fn not_yet(report: &mut Report<'_>) {
 
 /// Pools that nobody would ever scale.
 fn unscaled(report: &mut Report<'_>) {
-    for (index, pool) in report.loaded.blueprint.node_pools.iter().enumerate() {
+    let pools = report.loaded.blueprint.node_pools.iter().enumerate();
+    // Whoever scales somebody else's group was there before.
+    for (index, pool) in pools.filter(|(_, pool)| !super::given::is_given(pool)) {
         let path = steps!["nodePools", index, "size"];
         let max = pool.size.max.unwrap_or(pool.size.min.max(1));
         if pool.size.min == 0 {

@@ -3,12 +3,17 @@
 use wbk_provider_eks::catalog::{IMAGES, ImageSystem, WITHOUT_AMAZON_LINUX_2, ami, image_of};
 
 use super::super::Report;
+use super::given::is_given;
 use crate::blueprint::check::nearest;
 use crate::blueprint::path::steps;
 use crate::blueprint::schema::NodePool;
 
 pub(super) fn rules(report: &mut Report<'_>, index: usize, pool: &NodePool) {
     let Some(word) = pool.eks.as_ref().and_then(|section| section.ami.as_deref()) else { return };
+    if is_given(pool) {
+        // It runs already.
+        return;
+    }
     let path = steps!["nodePools", index, "eks", "ami"];
     let machine = crate::desired::eks_machine(pool);
     let own = machine.map_or("AL2023_x86_64_STANDARD", ami);

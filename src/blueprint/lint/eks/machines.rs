@@ -4,6 +4,7 @@ use wbk_provider_api::{Accelerator, Capacity};
 use wbk_provider_eks::catalog::{self, Machine, MachineGpu, Sale};
 
 use super::super::Report;
+use super::given::is_given;
 use crate::blueprint::check::nearest;
 use crate::blueprint::path::{Step, steps};
 use crate::blueprint::schema::NodePool;
@@ -17,7 +18,7 @@ pub(super) fn rules(report: &mut Report<'_>, index: usize, pool: &NodePool) {
         (None, _, Some(accelerator)) => somewhere(report, index, accelerator),
         (Some(_), None, _) | (None, _, None) => {}
     }
-    let Some(machine) = crate::desired::eks_machine(pool) else { return };
+    let Some(machine) = crate::desired::eks_machine(pool).filter(|_| !is_given(pool)) else { return };
     sold(report, index, pool, machine);
     if let Some(shape) = &pool.shape
         && (shape.cpu.millis > u64::from(machine.vcpus) * 1000 || shape.memory.0 > machine.memory_mib << 20)

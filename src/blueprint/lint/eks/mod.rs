@@ -2,6 +2,7 @@
 //! have is not known here: the provider's preflight looks it up.
 
 mod cluster;
+mod given;
 mod identities;
 mod images;
 mod machines;
@@ -18,6 +19,7 @@ pub(super) fn rules(report: &mut Report<'_>) {
         return elsewhere(report);
     }
     cluster::rules(report);
+    given::rules(report);
     network::rules(report);
     pools::rules(report);
     identities::rules(report);
