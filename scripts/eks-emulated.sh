@@ -4,7 +4,7 @@
 #
 #   scripts/eks-emulated.sh [BLUEPRINT]     blueprints/eks-gpu.yaml where none is named
 #
-# The first run installs moto with pip and builds fakecloud (about 20 minutes on two cores; WBK_INFRA_FAKECLOUD names a ready one).
+# The first run installs moto with pip and builds fakecloud (3 minutes on two cores; WBK_INFRA_FAKECLOUD names a ready one).
 set -euo pipefail
 cd "$(dirname "$0")/.."
 blueprint=${1:-blueprints/eks-gpu.yaml}
