@@ -116,6 +116,16 @@ impl Stand {
         self.parts().front.fail_node_group(pool, Issue { code: code.into(), message: message.into() });
     }
 
+    /// From now on AWS is so far away: every answer comes so much later; zero ends it. API servers of clusters are as near as before.
+    pub fn delay(&self, delay: std::time::Duration) {
+        self.parts().front.delay(delay);
+    }
+
+    /// From now on EC2's describes do not show a VPC, an internet gateway, a subnet or an address for so long after it was made; zero ends it.
+    pub fn lag(&self, lag: std::time::Duration) {
+        self.parts().front.lag(lag);
+    }
+
     /// What goes wrong from now on: microburst's rules (`[{"service": "eks", "operation": "CreateNodegroup", "times": 2, "error":
     /// {"code": "ThrottlingException", "status": 429}}]`; also `reset`, `latency`). An empty list takes them away.
     ///

@@ -3,8 +3,10 @@
 mod answer;
 mod checks;
 mod clusters;
+mod ec2_tokens;
 mod eks;
 mod groups;
+mod lag;
 mod quotas;
 mod tokens;
 mod world;
@@ -13,6 +15,8 @@ use std::convert::Infallible;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use http::{Request, Response, StatusCode};
 use http_body_util::{BodyExt as _, Full};
@@ -36,6 +40,10 @@ use answer::Answer;
 pub(crate) struct Front {
     eks: Arc<eks::Eks>,
     quotas: quotas::Quotas,
+    lag: lag::Lag,
+    /// Milliseconds before every answer.
+    delay: std::sync::atomic::AtomicU64,
+    ec2_tokens: ec2_tokens::Ec2Tokens,
     pub(crate) requests: Requests,
 }
 
@@ -71,7 +79,14 @@ impl Front {
             tasks: tokio::sync::Mutex::default(),
             writing: tokio::sync::Mutex::default(),
         };
-        Arc::new(Self { eks: Arc::new(eks), quotas: quotas::Quotas::default(), requests })
+        Arc::new(Self {
+            eks: Arc::new(eks),
+            quotas: quotas::Quotas::default(),
+            lag: lag::Lag::default(),
+            delay: Default::default(),
+            ec2_tokens: ec2_tokens::Ec2Tokens::default(),
+            requests,
+        })
     }
 
     /// Answers at that place, until its task is aborted.
@@ -98,6 +113,10 @@ impl Front {
             Err(error) => return unanswered(&error.to_string()),
         };
         let asked = Asked::of(&parts, &body);
+        match self.delay.load(Ordering::Relaxed) {
+            0 => {}
+            millis => tokio::time::sleep(Duration::from_millis(millis)).await,
+        }
         let quota = || {
             (asked.service == "servicequotas")
                 .then(|| self.quotas.answer(&asked.operation, &body, &asked.region))
@@ -110,10 +129,14 @@ impl Front {
             work.await.unwrap_or_else(|error| Err(StandError::Ask { whom: "the stand".into(), why: error.to_string() }))
         } else if let Some(answer) = quota() {
             Ok(answer)
+        } else if let Some(answer) = self.ec2_tokens.answered(&asked, &body) {
+            Ok(answer)
         } else {
-            self.eks.emulators.send(&asked.service, Request::from_parts(parts, body)).await
+            let answer = self.eks.emulators.send(&asked.service, Request::from_parts(parts, body.clone())).await;
+            answer.inspect(|answer| self.ec2_tokens.note(&asked, &body, answer))
         };
         let answer = answered.unwrap_or_else(|error| unanswered(&error.to_string()));
+        let answer = if asked.service == "ec2" { self.lag.through(&asked.operation, answer) } else { answer };
         self.requests.note(&asked, answer.status().as_u16(), answer::error_of(&answer));
         answer
     }
@@ -121,6 +144,17 @@ impl Front {
     /// Sets a quota of EC2.
     pub(crate) fn set_quota(&self, code: &str, value: f64) {
         self.quotas.set(code, value);
+    }
+
+    /// Every answer comes so much later.
+    pub(crate) fn delay(&self, delay: Duration) {
+        let millis = u64::try_from(delay.as_millis()).unwrap_or(u64::MAX);
+        self.delay.store(millis, Ordering::Relaxed);
+    }
+
+    /// EC2's describes lag behind by so much.
+    pub(crate) fn lag(&self, lag: Duration) {
+        self.lag.set(lag);
     }
 
     /// The next node group of that pool fails.
@@ -145,6 +179,8 @@ impl Front {
         self.end_planes().await;
         self.eks.tokens.clear();
         self.quotas.clear();
+        self.lag.set(Duration::ZERO);
+        self.ec2_tokens.clear();
         self.eks.emulators.post("eks", "/_reset").await?;
         self.eks.emulators.post("ec2", "/moto-api/reset").await?;
         self.requests.clear();
