@@ -358,6 +358,9 @@ fn provider(live: &Live, around: &Surroundings<'_>, moved: &mut Moved) {
             }
         }
     }
+    for foreign in &live.provider.foreign {
+        moved.items.push(item(&foreign.to_string(), None, DriftKind::Added, Severity::Warning, None));
+    }
     let pools = live.provider.pools.values().filter(|pool| pool.present().is_some()).count();
     let touched = around.operations.iter().filter(|operation| operation.action != OperationAction::Delete).count();
     moved.clean += (pools + 1).saturating_sub(touched);

@@ -1,6 +1,6 @@
 //! What was seen of a cluster and its node pools.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -43,6 +43,9 @@ pub struct Observed {
     /// Everything else that is wanted or ours: networks, roles, add-ons.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub parts: BTreeMap<PartId, Seen<PartSeen>>,
+    /// What somebody else put where only the blueprint's things should be, a node group in its cluster: drift, and never touched.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub foreign: BTreeSet<PartId>,
     /// What the provider looked up for its own planning (what the region offers, quotas); its own shape.
     #[serde(default, skip_serializing_if = "serde_json::Value::is_null")]
     pub facts: serde_json::Value,
@@ -51,7 +54,7 @@ pub struct Observed {
 impl Observed {
     /// A cluster and its pools, and nothing beside them.
     pub fn of(cluster: Seen<ClusterSeen>, pools: BTreeMap<String, Seen<PoolSeen>>) -> Self {
-        Self { cluster, pools, parts: BTreeMap::new(), facts: serde_json::Value::Null }
+        Self { cluster, pools, parts: BTreeMap::new(), foreign: BTreeSet::new(), facts: serde_json::Value::Null }
     }
 }
 

@@ -1,21 +1,28 @@
 //! Versions of add-ons.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use futures::future::try_join_all;
 use wbk_provider_api::Wanted;
 
 use crate::aws::Aws;
 use crate::error::AwsError;
+use crate::wanted;
+use crate::world::World;
 
-/// What EKS calls the default version of each add-on whose version nobody pinned, for the wanted Kubernetes version. One that EKS does
-/// not know is absent.
+/// The version of each add-on whose version nobody pinned, for the wanted Kubernetes version: the one that it has and keeps, or the one that
+/// EKS calls the default, which is asked for. One that EKS does not know is absent.
 ///
 /// # Errors
 /// They could not be asked for.
-pub async fn defaults(aws: &Aws, wanted: &Wanted) -> Result<BTreeMap<String, String>, AwsError> {
-    let open = wanted.cluster.eks.iter().flat_map(|eks| &eks.addons).filter(|(_, addon)| addon.version.is_none());
-    let asked = open.map(|(name, _)| async move {
+pub async fn versions(aws: &Aws, wanted: &Wanted, world: &World) -> Result<BTreeMap<String, String>, AwsError> {
+    let addons = wanted.cluster.eks.iter().flat_map(|eks| &eks.addons);
+    let open: BTreeSet<&String> = addons.filter(|(_, addon)| addon.version.is_none()).map(|(name, _)| name).collect();
+    let stays: BTreeMap<String, String> = open
+        .iter()
+        .filter_map(|name| Some(((*name).clone(), wanted::addon_that_stays(wanted, world, name)?)))
+        .collect();
+    let asked = open.into_iter().filter(|name| !stays.contains_key(*name)).map(|name| async move {
         let version = wanted.cluster.version.clone();
         let request = aws.eks.describe_addon_versions().addon_name(name).set_kubernetes_version(version);
         let answer = request.send().await.map_err(AwsError::sdk(format!("ask for the versions of add-on {name}")))?;
@@ -29,5 +36,6 @@ pub async fn defaults(aws: &Aws, wanted: &Wanted) -> Result<BTreeMap<String, Str
         let chosen = versions.iter().find(is_default).or(versions.first());
         Ok::<_, AwsError>(chosen.and_then(|chosen| Some((name.clone(), chosen.addon_version.clone()?))))
     });
-    Ok(try_join_all(asked).await?.into_iter().flatten().collect())
+    let asked = try_join_all(asked).await?;
+    Ok(asked.into_iter().flatten().chain(stays).collect())
 }

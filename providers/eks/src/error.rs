@@ -310,7 +310,9 @@ fn kind_of(code: &str, message: &str, action: &Option<String>) -> AwsErrorKind {
         | "EntityAlreadyExistsException" => AwsErrorKind::AlreadyThere,
         _ if code.ends_with("AlreadyExists")
             || code.ends_with("AlreadyExistsException")
-            || code.ends_with(".Duplicate") =>
+            || code.ends_with(".Duplicate")
+            // Addresses of a subnet that is there: another one's, or the same one's, made by a call whose answer was lost.
+            || code == "InvalidSubnet.Conflict" =>
         {
             AwsErrorKind::AlreadyThere
         }

@@ -53,8 +53,8 @@ pub struct Facts {
     pub quotas: Fact<BTreeMap<String, QuotaFact>>,
     /// Kubernetes versions that EKS has, `1.34` (eks DescribeClusterVersions).
     pub versions: Fact<BTreeMap<String, VersionFact>>,
-    /// Versions of add-ons that EKS calls the default for the wanted Kubernetes version; an add-on without one is absent (eks
-    /// DescribeAddonVersions).
+    /// Versions of add-ons that EKS calls the default for the wanted Kubernetes version (eks DescribeAddonVersions), or, of an add-on that
+    /// keeps the version that it has, that one; an add-on without one is absent.
     pub addon_versions: Fact<BTreeMap<String, String>>,
     /// Images that there are for the wanted Kubernetes version, in the API's words, with their releases.
     pub images: Fact<BTreeMap<String, String>>,

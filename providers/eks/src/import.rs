@@ -138,7 +138,7 @@ pub async fn look(aws: &Aws, name: &str) -> Result<Sighting, AwsError> {
         group::describe_all(aws, &marks),
         addons::all(aws, &marks),
         access::all(aws, &marks),
-        identities::all(aws, &marks),
+        identities::all(aws, &marks, None),
         fargate(aws, name)
     );
     let mut unseen: Vec<(String, Why)> = Vec::new();

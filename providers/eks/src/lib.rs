@@ -42,6 +42,7 @@ pub mod wanted;
 pub mod work;
 pub mod world;
 
+pub use observe::observed;
 pub use provider::EksProvider;
 pub use settings::{Retries, Settings, Way};
 pub use token::{Token, token};

@@ -6,22 +6,21 @@ use aws_sdk_ec2::types::{Filter, LocationType};
 use futures::future::try_join_all;
 use wbk_provider_api::{EksNetwork, Wanted};
 
-use crate::addon_versions;
 use crate::aws::Aws;
 use crate::catalog::{self, Quota};
 use crate::error::{AwsError, AwsErrorKind};
 use crate::facts::{Fact, Facts, QuotaFact, SubnetFact, VersionFact, VersionStatus};
 use crate::network;
 
-/// Looks everything up at once: one request for each sort of fact, one for each quota and each add-on without a pinned version.
+/// Looks everything up at once: one request for each sort of fact, and one for each quota. Versions of add-ons are asked for when it is
+/// known which add-ons need one.
 pub async fn facts(aws: &Aws, wanted: &Wanted) -> Facts {
-    let (account, zones, offered, quotas, versions, addon_versions, subnets) = futures::join!(
+    let (account, zones, offered, quotas, versions, subnets) = futures::join!(
         aws.caller(),
         network::zones(aws),
         offered(aws, wanted),
         quotas(aws, wanted),
         versions(aws),
-        addon_versions::defaults(aws, wanted),
         subnets(aws, wanted)
     );
     Facts {
@@ -32,13 +31,13 @@ pub async fn facts(aws: &Aws, wanted: &Wanted) -> Facts {
         offered: fact(offered),
         quotas: fact(quotas),
         versions: fact(versions),
-        addon_versions: fact(addon_versions),
+        addon_versions: Fact::unknown("not asked for yet"),
         images: Fact::unknown("Systems Manager, which tells it, is not asked"),
         subnets: fact(subnets),
     }
 }
 
-fn fact<T>(answer: Result<T, AwsError>) -> Fact<T> {
+pub(crate) fn fact<T>(answer: Result<T, AwsError>) -> Fact<T> {
     match answer {
         Ok(known) => Fact::Known(known),
         Err(error) => Fact::Unknown(error.why()),

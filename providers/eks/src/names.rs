@@ -19,11 +19,12 @@ pub struct Names {
 }
 
 impl Names {
-    /// Those of what was found, and of the roles that may be there.
+    /// Those of what was found, and of the roles that may be there. A subnet that somebody took its tags from keeps its name: what is in
+    /// it is not elsewhere for that.
     pub fn of(found: &BTreeMap<PartId, Found>, marks: &Marks, roles: &BTreeSet<String>) -> Self {
         let subnets = found
             .iter()
-            .filter(|(id, found)| id.sort == sort::SUBNET && marks.are_on(&found.tags))
+            .filter(|(id, _)| id.sort == sort::SUBNET)
             .map(|(id, found)| (found.id.clone(), id.name.clone()))
             .collect();
         let roles = roles.iter().map(|part| (marks.role_name(part), part.clone())).collect();
@@ -49,7 +50,10 @@ impl Names {
 pub async fn subnet_ids(work: &Work<'_>, subnets: &BTreeSet<SubnetRef>) -> Result<Vec<String>, AwsError> {
     let ours = subnets.iter().any(|subnet| matches!(subnet, SubnetRef::Part(_)));
     let seen = match ours {
-        true => network::observe(work.aws, work.marks, &Anchors::default()).await,
+        true => {
+            let only = Some(BTreeSet::from([sort::SUBNET]));
+            network::observe(work.aws, work.marks, &Anchors { only, ..Anchors::default() }).await
+        }
         false => NetworkSeen::default(),
     };
     subnets

@@ -2,24 +2,102 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use wbk_provider_api::{EksAutoscaler, Observed, PartId, PartSeen, ProviderKind, Seen, Wanted};
+use aws_sdk_eks::types::ClusterStatus;
+use wbk_provider_api::{
+    EksAutoscaler, Observed, Operation, PartId, PartSeen, ProviderKind, ProviderTarget, Seen, Wanted,
+};
 
-use crate::access;
 use crate::aws::Aws;
 use crate::changes::{fingerprint, pool_seen, pools};
+use crate::content::Content;
 use crate::error::AwsError;
-use crate::facts::Fact;
-use crate::iam::{self, Looking, Place};
+use crate::facts::{Fact, Facts};
+use crate::iam::{self, Others, Place};
 use crate::marks::Marks;
 use crate::names::Names;
 use crate::network::{self, Anchors};
 use crate::part::{Part, sort};
 use crate::wanted::{Platform, platform};
 use crate::world::{ClusterFound, GroupFound, World};
-use crate::{cluster, group, inside, lookup, token};
+use crate::{access, addon_versions, cluster, group, inside, lookup, token};
 
-/// Looks at everything.
-pub async fn world(aws: &Aws, wanted: &Wanted) -> World {
+/// What is looked at.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum About<'a> {
+    /// Everything, and what region and account say: for a plan.
+    Plan,
+    /// Everything that is there.
+    Things,
+    /// What one step is bound to, and what that is told by; told as the plan told it, since it is the same code. Nothing else is known then.
+    Step(&'a Operation),
+}
+
+impl<'a> About<'a> {
+    fn step(self) -> Option<&'a Operation> {
+        match self {
+            Self::Plan | Self::Things => None,
+            Self::Step(operation) => Some(operation),
+        }
+    }
+
+    /// The part that a step is about.
+    fn part(self) -> Option<&'a PartId> {
+        match self.step().map(|operation| &operation.target) {
+            Some(ProviderTarget::Part(id)) => Some(id),
+            _ => None,
+        }
+    }
+
+    /// Sorts of the network that are looked at: `None` is all.
+    fn network(self) -> Option<BTreeSet<&'static str>> {
+        Some(match &self.step()?.target {
+            // They name their subnets.
+            ProviderTarget::Cluster(_) | ProviderTarget::NodePool(_) => network::told_by(sort::SUBNET),
+            ProviderTarget::Part(id) if network::SORTS.contains(&id.sort.as_str()) => network::told_by(&id.sort),
+            ProviderTarget::Part(_) => BTreeSet::new(),
+        })
+    }
+
+    /// Whether a node group is looked at: all, or those of the pool. What the plan saw of a pool is named by the step; others of the pool
+    /// are known by how groups are named.
+    fn group(self, name: &str) -> bool {
+        let Some(operation) = self.step() else { return true };
+        let ProviderTarget::NodePool(pool) = &operation.target else { return false };
+        let of_pool = name.strip_prefix(pool.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with('-'));
+        of_pool
+            || match serde_json::from_value(operation.content.clone()) {
+                Ok(Content::Group(group)) => group.name == name || group.replaces.contains(name),
+                Ok(Content::Groups(names)) => names.contains(name),
+                Ok(Content::Part { .. } | Content::Cluster { .. } | Content::Nothing) | Err(_) => false,
+            }
+    }
+
+    fn groups(self) -> bool {
+        self.step().is_none_or(|operation| matches!(operation.target, ProviderTarget::NodePool(_)))
+    }
+
+    fn inside(self) -> bool {
+        self.step().is_none() || self.part().is_some_and(|id| INSIDE.contains(&id.sort.as_str()))
+    }
+
+    /// Roles that are looked at beside those of ours that nobody names.
+    fn roles(self, expected: &BTreeSet<String>) -> (BTreeSet<String>, Others) {
+        match (self.step(), self.part().filter(|id| id.sort == sort::ROLE)) {
+            (None, _) => (expected.clone(), Others::Too),
+            (Some(_), Some(id)) => (BTreeSet::from([id.name.clone()]), Others::Left),
+            (Some(_), None) => (BTreeSet::new(), Others::Left),
+        }
+    }
+
+    fn provider(self) -> bool {
+        self.step().is_none() || self.part().is_some_and(|id| id.sort == sort::OIDC_PROVIDER)
+    }
+}
+
+const INSIDE: [&str; 3] = [sort::ACCESS_ENTRY, sort::ADDON, sort::POD_IDENTITY];
+
+/// Looks at it.
+pub(crate) async fn world(aws: &Aws, wanted: &Wanted, about: About<'_>) -> World {
     let marks = Marks::of(wanted);
     let expected = expected(wanted);
     let parts: BTreeMap<PartId, Part> =
@@ -28,14 +106,16 @@ pub async fn world(aws: &Aws, wanted: &Wanted) -> World {
     let no_subnets = Names::of(&BTreeMap::new(), &marks, &roles);
     let scaled = wanted.cluster.eks.as_ref().is_some_and(|eks| eks.autoscaler == EksAutoscaler::ClusterAutoscaler);
     let scaling = async {
-        match scaled {
+        match scaled && about.step().is_none() {
             true => group::scaling_groups(aws, &marks).await,
             false => Ok(BTreeMap::new()),
         }
     };
-    let anchors = Anchors { wanted: parts.clone(), ..Anchors::default() };
+    let anchors = Anchors { wanted: parts.clone(), only: about.network(), ..Anchors::default() };
+    let (looked, others) = about.roles(&roles);
     let issued = async {
-        let (described, caller) = futures::join!(cluster::describe(aws, &marks), aws.caller());
+        let providers = async { if about.provider() { iam::providers(aws).await } else { Ok(Vec::new()) } };
+        let (described, caller, providers) = futures::join!(cluster::describe(aws, &marks), aws.caller(), providers);
         let issuer = described.as_ref().ok().and_then(Option::as_ref).and_then(issuer);
         let account = caller.as_ref().map(|caller| caller.account.clone()).ok();
         let place = Place {
@@ -43,25 +123,59 @@ pub async fn world(aws: &Aws, wanted: &Wanted) -> World {
             account: account.as_deref().unwrap_or_default(),
             issuer: issuer.as_deref(),
         };
-        let accounts = iam::observe(aws, &marks, &Looking { roles: roles.clone(), place }).await;
-        (described, accounts)
+        // Jobs are asked of the cluster as soon as it is known where that is.
+        let (provider, jobs) = futures::join!(iam::provider(aws, &marks, providers, &place), async {
+            let found = described.as_ref().ok().and_then(Option::as_ref).filter(|_| about.step().is_none());
+            match found.filter(|found| found.status == Some(ClusterStatus::Active)) {
+                Some(found) => Some(jobs(aws, &marks, &cluster::found(found, &marks, &no_subnets)).await),
+                None => None,
+            }
+        });
+        (described, account, issuer, provider, jobs)
     };
-    let ((described, accounts), groups, scaling, ground, inside, facts) = futures::join!(
+    let groups = async {
+        if about.groups() {
+            group::describe_all(aws, &marks, |name| about.group(name)).await
+        } else {
+            Ok(BTreeMap::new())
+        }
+    };
+    let inside = async {
+        match about.inside() {
+            true => inside::observe(aws, &marks, &no_subnets, (&parts, about.part())).await,
+            false => inside::InsideSeen::default(),
+        }
+    };
+    let facts = async {
+        match about {
+            About::Plan => lookup::facts(aws, wanted).await,
+            About::Things | About::Step(_) => Facts::unknown("nothing is planned from this look"),
+        }
+    };
+    let ((described, account, issuer, provider, jobs), accounts, groups, scaling, ground, inside, facts) = futures::join!(
         issued,
-        group::describe_all(aws, &marks),
+        iam::roles(aws, &marks, &looked, others),
+        groups,
         scaling,
         network::observe(aws, &marks, &anchors),
-        inside::observe(aws, &marks, &no_subnets, &parts),
-        lookup::facts(aws, wanted)
+        inside,
+        facts
     );
+    let place = Place {
+        partition: marks.partition(),
+        account: account.as_deref().unwrap_or_default(),
+        issuer: issuer.as_deref(),
+    };
+    let mut accounts = accounts.told(&marks, &place);
+    accounts.take(provider);
     let mut world = World::unknown("");
     world.facts = facts;
     let vpc = match &described {
         Ok(Some(found)) => found.resources_vpc_config.as_ref().and_then(|vpc| vpc.vpc_id.clone()),
         Ok(None) | Err(_) => None,
     };
-    // A network whose marks somebody took away is still the cluster's.
-    let lost = vpc.is_some() && ground.id(sort::VPC, crate::wanted::NETWORK).is_none() && owns_network(&parts);
+    // What somebody took the marks from is still in the cluster's VPC.
+    let lost = vpc.is_some() && parts.keys().any(|id| anchors.asks(&id.sort) && ground.lacks(id));
     let ground = match lost {
         true => network::observe(aws, &marks, &Anchors { vpc, ..anchors }).await,
         false => ground,
@@ -92,12 +206,11 @@ pub async fn world(aws: &Aws, wanted: &Wanted) -> World {
             world.groups = wanted.pools.keys().map(|pool| (pool.clone(), Seen::Unknown(error.why()))).collect();
         }
     }
-    if let Seen::Present(cluster) = &world.cluster
-        && cluster.status == "ACTIVE"
-        && !world.groups.is_empty()
-    {
-        let jobs = jobs(aws, &marks, cluster).await;
+    if let Some(jobs) = jobs {
         add_jobs(&mut world.groups, jobs);
+    }
+    if let About::Plan = about {
+        world.facts.addon_versions = lookup::fact(addon_versions::versions(aws, wanted, &world).await);
     }
     world
 }
@@ -125,10 +238,6 @@ fn expected(wanted: &Wanted) -> Platform {
 
 fn issuer(cluster: &aws_sdk_eks::types::Cluster) -> Option<String> {
     cluster.identity.as_ref()?.oidc.as_ref()?.issuer.clone()
-}
-
-fn owns_network(parts: &BTreeMap<PartId, Part>) -> bool {
-    parts.keys().any(|id| id.sort == sort::VPC)
 }
 
 /// Pods of Jobs by group and node; why they could not be seen otherwise.
@@ -210,7 +319,9 @@ pub fn observed(wanted: &Wanted, world: &World) -> Observed {
         (id.clone(), Seen::Present(part))
     });
     let unseen = world.unseen.iter().map(|(sort, why)| (PartId::new(sort, "(all)"), Seen::Unknown(why.clone())));
+    let foreign = world.groups.iter().filter(|(_, group)| group.present().is_some_and(|group| group.pool.is_none()));
     Observed {
+        foreign: foreign.map(|(name, _)| PartId::new("node group", name)).collect(),
         cluster,
         pools: seen,
         parts: present.chain(unseen).collect(),

@@ -1,6 +1,7 @@
 //! EKS behind the trait that every provider implements.
 
 use std::collections::BTreeSet;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -18,7 +19,7 @@ use crate::content::Content;
 use crate::error::{AwsError, AwsErrorKind};
 use crate::facts::GroupNow;
 use crate::marks::Marks;
-use crate::observe::{self, KIND, observed};
+use crate::observe::{self, About, KIND, observed};
 use crate::part::{Found, Part, sort};
 use crate::preflight::{self, Situation};
 use crate::settings::Settings;
@@ -32,12 +33,14 @@ use crate::{cluster, group, held, iam, inside, left, network};
 pub struct EksProvider {
     settings: Settings,
     aws: OnceCell<Aws>,
+    /// The cluster as the last look saw it, where it was ACTIVE: whoever reaches it then need not ask again.
+    living: Mutex<Option<ClusterFound>>,
 }
 
 impl EksProvider {
     /// Makes one. AWS is not asked yet.
     pub fn new(settings: Settings) -> Self {
-        Self { settings, aws: OnceCell::new() }
+        Self { settings, aws: OnceCell::new(), living: Mutex::default() }
     }
 
     async fn aws(&self, wanted: &Wanted) -> Result<&Aws, AwsError> {
@@ -50,11 +53,21 @@ impl EksProvider {
         self.aws.get().map_or(0, Aws::requests)
     }
 
-    async fn look(&self, wanted: &Wanted) -> World {
-        match self.aws(wanted).await {
-            Ok(aws) => observe::world(aws, wanted).await,
+    async fn look(&self, wanted: &Wanted, about: About<'_>) -> World {
+        let world = match self.aws(wanted).await {
+            Ok(aws) => observe::world(aws, wanted, about).await,
             Err(error) => World::unknown(&error.why().0),
-        }
+        };
+        self.remember(world.cluster.present().filter(|found| found.status == "ACTIVE").cloned());
+        world
+    }
+
+    fn remember(&self, living: Option<ClusterFound>) {
+        *self.living.lock().unwrap_or_else(PoisonError::into_inner) = living;
+    }
+
+    fn remembered(&self) -> Option<ClusterFound> {
+        self.living.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Adds what controllers in the cluster made, where the cluster is this blueprint's.
@@ -348,11 +361,11 @@ impl Provider for EksProvider {
     }
 
     async fn observe(&self, wanted: &Wanted) -> Observed {
-        observed(wanted, &self.look(wanted).await)
+        observed(wanted, &self.look(wanted, About::Plan).await)
     }
 
     async fn observe_to_remove(&self, wanted: &Wanted) -> Observed {
-        let mut world = self.look(wanted).await;
+        let mut world = self.look(wanted, About::Plan).await;
         self.add_held(wanted, &mut world).await;
         observed(wanted, &world)
     }
@@ -389,7 +402,7 @@ impl Provider for EksProvider {
         let world = match operation.action {
             OperationAction::Create => World::unknown("nothing was looked at before a creation"),
             _ => {
-                let mut world = self.look(wanted).await;
+                let mut world = self.look(wanted, About::Step(operation)).await;
                 if matches!(&operation.target, ProviderTarget::Part(id) if HELD.contains(&id.sort.as_str())) {
                     self.add_held(wanted, &mut world).await;
                 }
@@ -398,6 +411,9 @@ impl Provider for EksProvider {
         };
         if operation.action != OperationAction::Create {
             self.expect(&world, operation).map_err(failed)?;
+        }
+        if let ProviderTarget::Cluster(_) = operation.target {
+            self.remember(None);
         }
         let marks = Marks::of(wanted);
         let until = Instant::now() + Duration::from_secs(operation.deadline_seconds);
@@ -411,8 +427,13 @@ impl Provider for EksProvider {
         let failed = |error: AwsError| error.into_provider(attempted.clone());
         let aws = self.aws(wanted).await.map_err(failed)?;
         let marks = Marks::of(wanted);
-        let found = cluster::describe(aws, &marks).await.map_err(failed)?;
-        let found = found.map(|found| cluster::found(&found, &marks, &crate::names::Names::default()));
+        let found = match self.remembered() {
+            Some(found) => Some(found),
+            None => {
+                let found = cluster::describe(aws, &marks).await.map_err(failed)?;
+                found.map(|found| cluster::found(&found, &marks, &crate::names::Names::default()))
+            }
+        };
         let refused = |why: &str, hint: &str| ProviderError {
             attempted: format!("{attempted}: {why}"),
             left: LeftBehind::Nothing,
@@ -426,7 +447,7 @@ impl Provider for EksProvider {
     }
 
     async fn leftovers(&self, wanted: &Wanted) -> Vec<Leftover> {
-        let world = self.look(wanted).await;
+        let world = self.look(wanted, About::Things).await;
         let marks = Marks::of(wanted);
         let region = wanted.cluster.region.clone().unwrap_or_default();
         let mut left: Vec<Leftover> = Vec::new();

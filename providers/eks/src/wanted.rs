@@ -243,11 +243,17 @@ impl Draft<'_> {
     }
 
     fn existing_subnets(&self) -> BTreeMap<(Tier, String), String> {
-        let subnet = |part: &Part| match part {
-            Part::Subnet { zone, cidr, tier } => Some(((*tier, zone.clone()), cidr.clone())),
+        // Which tier it is of, its name says: whether its machines get public addresses is changed after it was made, and by others.
+        let named = |name: &str, zone: &str| {
+            [Tier::Public, Tier::Private].into_iter().find(|tier| subnet_name(*tier, zone) == name)
+        };
+        let subnet = |id: &PartId, part: &Part| match part {
+            Part::Subnet { zone, cidr, tier } => {
+                Some(((named(&id.name, zone).unwrap_or(*tier), zone.clone()), cidr.clone()))
+            }
             _ => None,
         };
-        self.world.parts.values().filter_map(|found| subnet(&found.part)).collect()
+        self.world.parts.iter().filter_map(|(id, found)| subnet(id, &found.part)).collect()
     }
 
     fn role(&mut self, name: &str, trust: Trust, policies: &[&str], inline: &BTreeMap<String, Value>) {
@@ -304,7 +310,7 @@ impl Draft<'_> {
             let version = addon
                 .version
                 .clone()
-                .or_else(|| self.addon_that_stays(name))
+                .or_else(|| addon_that_stays(self.wanted, self.world, name))
                 .or_else(|| self.world.addon_version(name));
             let Some(version) = version else {
                 self.gaps.push(format!("the versions of add-on {name} could not be seen"));
@@ -314,18 +320,6 @@ impl Draft<'_> {
             let hosts = if BEFORE_NODES.contains(&name.as_str()) { Vec::new() } else { hosts.clone() };
             let needs = hosts.into_iter().chain([self.cluster_target()]);
             self.add(name, part, &[], needs);
-        }
-    }
-
-    /// An add-on whose version nobody pinned keeps it while the cluster keeps its own: a default that AWS moves is no change of the
-    /// blueprint's.
-    fn addon_that_stays(&self, name: &str) -> Option<String> {
-        let cluster = self.world.cluster.present()?;
-        let wanted = self.wanted.cluster.version.as_ref().unwrap_or(&cluster.shape.version);
-        let found = self.world.parts.get(&PartId::new(sort::ADDON, name))?;
-        match &found.part {
-            Part::Addon { version, .. } if *wanted == cluster.shape.version => Some(version.clone()),
-            _ => None,
         }
     }
 
@@ -476,4 +470,16 @@ fn scaling_tags(spec: &EksSpec, pool: &PoolSpec) -> BTreeMap<String, String> {
     let gpus =
         pool.shape.gpu.iter().map(|gpu| (format!("{TEMPLATE}/resources/{}", gpu.resource), gpu.count.to_string()));
     labels.chain(taints).chain(gpus).collect()
+}
+
+/// An add-on whose version nobody pinned keeps it while the cluster keeps its own: a default that AWS moves is no change of the
+/// blueprint's.
+pub(crate) fn addon_that_stays(wanted: &Wanted, world: &World, name: &str) -> Option<String> {
+    let cluster = world.cluster.present()?;
+    let version = wanted.cluster.version.as_ref().unwrap_or(&cluster.shape.version);
+    let found = world.parts.get(&PartId::new(sort::ADDON, name))?;
+    match &found.part {
+        Part::Addon { version: has, .. } if *version == cluster.shape.version => Some(has.clone()),
+        _ => None,
+    }
 }

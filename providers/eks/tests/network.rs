@@ -129,7 +129,8 @@ async fn a_network_of_three_zones_is_made_once_found_by_its_tags_and_taken_down(
     let before = aws.requests();
     look(&aws, &marks).await;
     assert_eq!(aws.requests() - before, 8);
-    let anchors = Anchors { vpc: Some(first[&PartId::new(sort::VPC, "network")].clone()), wanted: wanted() };
+    let anchors =
+        Anchors { vpc: Some(first[&PartId::new(sort::VPC, "network")].clone()), wanted: wanted(), only: None };
     let before = aws.requests();
     let seen = observe(&aws, &marks, &anchors).await;
     assert_eq!((parts(&seen), aws.requests() - before), (wanted(), 8));
@@ -197,7 +198,7 @@ async fn a_detached_internet_gateway_is_seen_and_attached() {
         ids.push(create(&work, id, part, &tags(&marks, id)).await.unwrap());
     }
     aws.ec2.detach_internet_gateway().vpc_id(&ids[0]).internet_gateway_id(&ids[1]).send().await.unwrap();
-    let anchors = Anchors { vpc: Some(ids[0].clone()), wanted: wanted() };
+    let anchors = Anchors { vpc: Some(ids[0].clone()), wanted: wanted(), only: None };
     let found = observe(&aws, &marks, &anchors).await.found.remove(&parts[1].0).expect("it is seen, also by the VPC");
     assert_eq!(found.part, Part::InternetGateway { attached: false });
     update(&work, &parts[1].0, &found, (&parts[1].1, &tags(&marks, &parts[1].0))).await.unwrap();
@@ -218,7 +219,7 @@ async fn a_network_without_any_tag_is_found_in_the_clusters_vpc_and_tagged_again
     aws.ec2.delete_tags().set_resources(Some(all)).set_tags(Some(keys)).send().await.unwrap();
     assert!(look(&aws, &marks).await.found.is_empty());
 
-    let anchors = Anchors { vpc: Some(ids[&PartId::new(sort::VPC, "network")].clone()), wanted: wanted() };
+    let anchors = Anchors { vpc: Some(ids[&PartId::new(sort::VPC, "network")].clone()), wanted: wanted(), only: None };
     let seen = observe(&aws, &marks, &anchors).await;
     assert_eq!(parts(&seen), wanted());
     for (id, found) in &seen.found {

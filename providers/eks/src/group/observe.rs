@@ -15,11 +15,15 @@ use crate::shape::GroupShape;
 use crate::version::Minor;
 use crate::world::GroupFound;
 
-/// Every node group of the cluster, whoever made it, as AWS describes it; by name.
+/// The node groups of the cluster whose names count, whoever made them, as AWS describes them; by name.
 ///
 /// # Errors
 /// They could not be listed. One that could not be described is unknown on its own.
-pub async fn describe_all(aws: &Aws, marks: &Marks) -> Result<BTreeMap<String, Seen<Nodegroup>>, AwsError> {
+pub async fn describe_all(
+    aws: &Aws,
+    marks: &Marks,
+    counts: impl Fn(&str) -> bool,
+) -> Result<BTreeMap<String, Seen<Nodegroup>>, AwsError> {
     let mut names = Vec::new();
     let mut pages = aws.eks.list_nodegroups().cluster_name(&marks.cluster).into_paginator().items().send();
     while let Some(name) = pages.next().await {
@@ -29,6 +33,7 @@ pub async fn describe_all(aws: &Aws, marks: &Marks) -> Result<BTreeMap<String, S
             Err(error) => return Err(error),
         }
     }
+    names.retain(|name| counts(name));
     let groups = join_all(names.into_iter().map(|name| async move {
         let seen = match describe(aws, marks, &name).await {
             Ok(Some(group)) => Seen::Present(group),

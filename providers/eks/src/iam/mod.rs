@@ -10,7 +10,7 @@ mod policy;
 mod role;
 mod trust;
 
-pub use observe::{IamSeen, Looking, observe};
+pub use observe::{IamSeen, Looking, Others, Roles, observe, provider, providers, roles};
 pub use perform::{create, delete, update};
 pub use policy::{canonical, policy_arn};
 pub use trust::{Place, document, trust_of};

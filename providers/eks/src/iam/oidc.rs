@@ -12,13 +12,24 @@ use crate::work::Work;
 
 type Tags = BTreeMap<String, String>;
 
-/// The cluster's provider. Where the cluster, and so its issuer, is not there, the one that a former cluster left is known by its marks.
-pub(super) async fn observe(aws: &Aws, marks: &Marks, place: &Place<'_>) -> Result<Option<Found>, AwsError> {
+/// ARNs of all OIDC providers of the account.
+pub(super) async fn listed(aws: &Aws) -> Result<Vec<String>, AwsError> {
     let said = aws.iam.list_open_id_connect_providers().send().await;
     let said = said.map_err(AwsError::sdk("list the OIDC providers of IAM"))?;
-    let arns = said.open_id_connect_provider_list.unwrap_or_default().into_iter().filter_map(|entry| entry.arn);
+    Ok(said.open_id_connect_provider_list.unwrap_or_default().into_iter().filter_map(|entry| entry.arn).collect())
+}
+
+/// The cluster's provider among them. Where the cluster, and so its issuer, is not there, the one that a former cluster left is known by
+/// its marks.
+pub(super) async fn observe(
+    aws: &Aws,
+    marks: &Marks,
+    listed: Result<Vec<String>, AwsError>,
+    place: &Place<'_>,
+) -> Result<Option<Found>, AwsError> {
+    let mut arns = listed?.into_iter();
     if let Some(wanted) = place.oidc_arn() {
-        return match arns.into_iter().find(|arn| *arn == wanted) {
+        return match arns.find(|arn| *arn == wanted) {
             Some(arn) => look(aws, arn).await,
             None => Ok(None),
         };

@@ -15,34 +15,43 @@ use crate::work::{Work, settled};
 
 type Tags = BTreeMap<String, String>;
 
-/// The roles under our path, by name. Their tags are not among what a list answers.
-pub(super) async fn listed(aws: &Aws, marks: &Marks) -> Result<BTreeMap<String, IamRole>, AwsError> {
+/// Names of the roles under our path. Their tags are not among what a list answers.
+pub(super) async fn listed(aws: &Aws, marks: &Marks) -> Result<BTreeSet<String>, AwsError> {
     let pages = aws.iam.list_roles().path_prefix(marks.iam_path()).into_paginator().items().send();
     let roles =
         pages.collect::<Result<Vec<_>, _>>().await.map_err(AwsError::sdk("list the IAM roles of this cluster"))?;
-    Ok(roles.into_iter().map(|role| (role.role_name.clone(), role)).collect())
+    Ok(roles.into_iter().map(|role| role.role_name).collect())
 }
 
-/// A role as it is.
+/// A role as IAM tells it.
+pub(super) struct Looked {
+    role: IamRole,
+    tags: Tags,
+    managed: BTreeSet<String>,
+    inline: BTreeMap<String, Value>,
+}
+
+impl Looked {
+    pub(super) fn tags(&self) -> &Tags {
+        &self.tags
+    }
+
+    /// It in our words. Whom it trusts is told by where it is.
+    pub(super) fn found(self, place: &Place<'_>) -> Found {
+        let Self { role, tags, managed, inline } = self;
+        let trust = role.assume_role_policy_document().map(decoded).unwrap_or(Value::Null);
+        let part = Part::Role(Role { trust: trust_of(&trust, place), managed, inline });
+        Found { id: role.arn, part, tags, issues: Vec::new() }
+    }
+}
+
+/// A role as it is: three requests at once, and one for each inline policy.
 ///
 /// # Errors
 /// [`AwsErrorKind::NotFound`] where there is none.
-pub(super) async fn look(aws: &Aws, name: &str, listed: Option<IamRole>, place: &Place<'_>) -> Result<Found, AwsError> {
-    let policies = || async { futures::try_join!(attached(aws, name), inline(aws, name)) };
-    let (role, tags, (managed, inline)) = match listed {
-        Some(role) => {
-            let (tags, policies) = futures::try_join!(tags(aws, name), policies())?;
-            (role, tags, policies)
-        }
-        // One that is not there has no policies to ask for.
-        None => {
-            let (role, tags) = get(aws, name).await?;
-            (role, tags, policies().await?)
-        }
-    };
-    let trust = role.assume_role_policy_document().map(decoded).unwrap_or(Value::Null);
-    let part = Part::Role(Role { trust: trust_of(&trust, place), managed, inline });
-    Ok(Found { id: role.arn, part, tags, issues: Vec::new() })
+pub(super) async fn look(aws: &Aws, name: &str) -> Result<Looked, AwsError> {
+    let ((role, tags), managed, inline) = futures::try_join!(get(aws, name), attached(aws, name), inline(aws, name))?;
+    Ok(Looked { role, tags, managed, inline })
 }
 
 async fn get(aws: &Aws, name: &str) -> Result<(IamRole, Tags), AwsError> {
@@ -52,12 +61,6 @@ async fn get(aws: &Aws, name: &str) -> Result<(IamRole, Tags), AwsError> {
     let role = said.role.ok_or_else(nameless)?;
     let tags = tags_of(role.tags());
     Ok((role, tags))
-}
-
-async fn tags(aws: &Aws, name: &str) -> Result<Tags, AwsError> {
-    let pages = aws.iam.list_role_tags().role_name(name).into_paginator().items().send();
-    let attempted = format!("read the tags of the IAM role {name}");
-    Ok(tags_of(&pages.collect::<Result<Vec<_>, _>>().await.map_err(AwsError::sdk(attempted))?))
 }
 
 pub(super) fn tags_of(tags: &[Tag]) -> Tags {
@@ -129,7 +132,7 @@ pub(super) async fn set(
 ) -> Result<(), AwsError> {
     let (iam, name) = (&work.aws.iam, name_of(arn));
     // As it is now: what was seen when it was planned may be old.
-    let there = settled(|| look(work.aws, name, None, place)).await?;
+    let there = settled(|| look(work.aws, name)).await?.found(place);
     let Part::Role(has) = there.part else {
         return Err(AwsError::refused(format!("change the IAM role {name}"), "it is no role"));
     };

@@ -19,8 +19,12 @@ pub(super) async fn observe(
     aws: &Aws,
     marks: &Marks,
     wanted: &BTreeMap<PartId, Part>,
+    one: Option<&str>,
 ) -> Result<BTreeMap<PartId, Found>, AwsError> {
-    let principals = principals(aws, marks).await?;
+    let principals = match one {
+        Some(principal) => vec![principal.to_owned()],
+        None => principals(aws, marks).await?,
+    };
     let looked = try_join_all(principals.iter().map(|principal| look(aws, marks, principal, wanted))).await?;
     Ok(looked.into_iter().flatten().collect())
 }

@@ -17,8 +17,13 @@ pub(super) async fn observe(
     aws: &Aws,
     marks: &Marks,
     wanted: &BTreeMap<PartId, Part>,
+    one: Option<&str>,
 ) -> Result<BTreeMap<PartId, Found>, AwsError> {
-    let found = all(aws, marks).await?.into_iter().map(|addon| {
+    let addons = match one {
+        Some(name) => describe(aws, marks, name).await?.into_iter().collect(),
+        None => all(aws, marks).await?,
+    };
+    let found = addons.into_iter().map(|addon| {
         let name = addon.addon_name.clone().unwrap_or_default();
         let id = PartId::new(sort::ADDON, name);
         let configured = matches!(wanted.get(&id), Some(Part::Addon { configuration: Some(_), .. }));

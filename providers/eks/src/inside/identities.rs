@@ -14,8 +14,13 @@ use crate::part::{Found, Part, sort};
 use crate::shape::RoleRef;
 use crate::work::{Work, settled};
 
-pub(super) async fn observe(aws: &Aws, marks: &Marks, names: &Names) -> Result<BTreeMap<PartId, Found>, AwsError> {
-    Ok(all(aws, marks)
+pub(super) async fn observe(
+    aws: &Aws,
+    marks: &Marks,
+    names: &Names,
+    one: Option<&str>,
+) -> Result<BTreeMap<PartId, Found>, AwsError> {
+    Ok(all(aws, marks, one.and_then(|name| name.split_once('/')))
         .await?
         .into_iter()
         .map(|association| {
@@ -34,8 +39,12 @@ pub(super) async fn observe(aws: &Aws, marks: &Marks, names: &Names) -> Result<B
 }
 
 /// Every association, whoever made it.
-pub(crate) async fn all(aws: &Aws, marks: &Marks) -> Result<Vec<PodIdentityAssociation>, AwsError> {
-    let ids = match list(aws, marks, None).await {
+pub(crate) async fn all(
+    aws: &Aws,
+    marks: &Marks,
+    account: Option<(&str, &str)>,
+) -> Result<Vec<PodIdentityAssociation>, AwsError> {
+    let ids = match list(aws, marks, account).await {
         Ok(ids) => ids,
         Err(error) if error.kind == AwsErrorKind::NotFound => return Ok(Vec::new()),
         Err(error) => return Err(error),

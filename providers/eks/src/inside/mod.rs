@@ -24,12 +24,19 @@ pub struct InsideSeen {
     pub unknown: BTreeMap<&'static str, Why>,
 }
 
-/// Everything of these sorts that is ours or wanted. A cluster that is not there has none.
-pub async fn observe(aws: &Aws, marks: &Marks, names: &Names, wanted: &BTreeMap<PartId, Part>) -> InsideSeen {
+/// What of these sorts is ours or wanted: all, or one. A cluster that is not there has none.
+pub async fn observe(
+    aws: &Aws,
+    marks: &Marks,
+    names: &Names,
+    (wanted, only): (&BTreeMap<PartId, Part>, Option<&PartId>),
+) -> InsideSeen {
+    let one = |sort: &str| only.filter(|id| id.sort == sort).map(|id| id.name.as_str());
+    let asked = |sort: &str| only.is_none_or(|id| id.sort == sort);
     let (addons, access, identities) = futures::join!(
-        addons::observe(aws, marks, wanted),
-        access::observe(aws, marks, wanted),
-        identities::observe(aws, marks, names)
+        when(asked(sort::ADDON), addons::observe(aws, marks, wanted, one(sort::ADDON))),
+        when(asked(sort::ACCESS_ENTRY), access::observe(aws, marks, wanted, one(sort::ACCESS_ENTRY))),
+        when(asked(sort::POD_IDENTITY), identities::observe(aws, marks, names, one(sort::POD_IDENTITY)))
     );
     let mut seen = InsideSeen::default();
     for (sort, found) in [(sort::ADDON, addons), (sort::ACCESS_ENTRY, access), (sort::POD_IDENTITY, identities)] {
@@ -41,6 +48,13 @@ pub async fn observe(aws: &Aws, marks: &Marks, names: &Names, wanted: &BTreeMap<
         }
     }
     seen
+}
+
+type Parts = BTreeMap<PartId, Found>;
+
+/// Nothing, where it is not asked for.
+async fn when(asked: bool, look: impl Future<Output = Result<Parts, AwsError>>) -> Result<Parts, AwsError> {
+    if asked { look.await } else { Ok(Parts::new()) }
 }
 
 /// Makes one, or finds that a former try did, and waits for it.

@@ -22,6 +22,31 @@ pub struct Anchors {
     pub vpc: Option<String>,
     /// The parts that are wanted.
     pub wanted: BTreeMap<PartId, Part>,
+    /// The sorts that are asked for; all where it is absent. Of the others nothing is found.
+    pub only: Option<BTreeSet<&'static str>>,
+}
+
+/// The sorts of a network.
+pub(crate) const SORTS: [&str; 6] =
+    [sort::VPC, sort::INTERNET_GATEWAY, sort::SUBNET, sort::ELASTIC_IP, sort::NAT_GATEWAY, sort::ROUTE_TABLE];
+
+impl Anchors {
+    /// Whether a sort is asked for.
+    pub(crate) fn asks(&self, sort: &str) -> bool {
+        SORTS.contains(&sort) && self.only.as_ref().is_none_or(|only| only.contains(sort))
+    }
+}
+
+/// What one sort of a network is told by: itself, what it is named by, and the VPC that all is in.
+pub(crate) fn told_by(sort: &str) -> BTreeSet<&'static str> {
+    let also: &[&'static str] = match sort {
+        sort::INTERNET_GATEWAY => &[sort::INTERNET_GATEWAY],
+        sort::SUBNET => &[sort::SUBNET],
+        sort::ELASTIC_IP | sort::NAT_GATEWAY => &[sort::SUBNET, sort::ELASTIC_IP, sort::NAT_GATEWAY],
+        sort::ROUTE_TABLE => &[sort::SUBNET, sort::ELASTIC_IP, sort::NAT_GATEWAY, sort::ROUTE_TABLE],
+        _ => &[],
+    };
+    also.iter().copied().chain([sort::VPC]).collect()
 }
 
 /// What was seen of a network.
@@ -34,6 +59,11 @@ pub struct NetworkSeen {
 }
 
 impl NetworkSeen {
+    /// Whether a part was looked for and not found.
+    pub(crate) fn lacks(&self, id: &PartId) -> bool {
+        !self.found.contains_key(id) && !self.unknown.contains_key(id.sort.as_str())
+    }
+
     /// AWS' id of a part that is there.
     pub fn id(&self, sort: &str, name: &str) -> Option<&str> {
         self.found.get(&PartId::new(sort, name)).map(|found| found.id.as_str())

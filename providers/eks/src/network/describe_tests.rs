@@ -108,7 +108,7 @@ fn two_things_of_one_name_are_told() {
     let found = &seen.found[&PartId::new(sort::VPC, "network")];
     assert_eq!((found.id.as_str(), found.issues.len()), ("vpc-1", 1));
     assert!(found.issues[0].contains("vpc-2"), "{:?}", found.issues);
-    let anchors = Anchors { vpc: Some("vpc-2".into()), wanted: BTreeMap::new() };
+    let anchors = Anchors { vpc: Some("vpc-2".into()), ..Anchors::default() };
     let seen = describe(&marks(), &anchors, Answers { vpcs: Ok(vpcs), ..answers() });
     assert_eq!(seen.id(sort::VPC, "network"), Some("vpc-2"), "the cluster's own comes first");
 }
@@ -138,7 +138,7 @@ fn in_the_clusters_vpc_things_are_known_without_their_tags() {
         gateways: Ok(Vec::new()),
         ..answers()
     };
-    let anchors = Anchors { vpc: Some("vpc-1".into()), wanted };
+    let anchors = Anchors { vpc: Some("vpc-1".into()), wanted, only: None };
     let seen = describe(&marks(), &anchors, bare());
     assert_eq!(seen.found.keys().collect::<Vec<_>>(), anchors.wanted.keys().collect::<Vec<_>>());
     assert!(seen.found.values().all(|found| !found.tags.contains_key(PART)));

@@ -17,6 +17,7 @@ mod tagged;
 mod vpc;
 
 pub use describe::{Anchors, NetworkSeen};
+pub(crate) use describe::{SORTS, told_by};
 pub use facts::{Given, SubnetFacts, ZoneFacts, given, zones};
 pub use observe::observe;
 pub use perform::{create, delete, update};

@@ -21,7 +21,9 @@ pub(super) async fn create_address(work: &Work<'_>, name: &str, tags: &Tags) -> 
     let attempted = format!("create the elastic IP {name}");
     let call = work.aws.ec2.allocate_address().domain(DomainType::Vpc);
     let made = call.tag_specifications(tagged::given(ResourceType::ElasticIp, tags)).send().await;
-    made.map_err(AwsError::sdk(&attempted))?.allocation_id.ok_or_else(|| nameless(&attempted))
+    let made = made.map_err(AwsError::sdk(&attempted))?.allocation_id.ok_or_else(|| nameless(&attempted))?;
+    let undo = |id: String| async move { delete_address(work, &id).await };
+    tagged::only(work, (sort::ELASTIC_IP, name), made, undo).await.map_err(AwsError::after_change)
 }
 
 pub(super) async fn delete_address(work: &Work<'_>, id: &str) -> Result<(), AwsError> {

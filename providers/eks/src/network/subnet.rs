@@ -6,7 +6,7 @@ use super::ask::filter;
 use super::remove::remove;
 use super::tagged::{self, Tags};
 use super::vpc::nameless;
-use crate::error::AwsError;
+use crate::error::{AwsError, AwsErrorKind};
 use crate::part::{Part, Tier, sort};
 use crate::work::{Work, settled};
 
@@ -24,8 +24,15 @@ pub(super) async fn create(work: &Work<'_>, name: &str, part: &Part, tags: &Tags
                 let made = call.tag_specifications(tagged::given(ResourceType::Subnet, tags)).send().await;
                 made.map_err(AwsError::sdk(&attempted))
             })
-            .await?;
-            made.subnet.and_then(|subnet| subnet.subnet_id).ok_or_else(|| nameless(&attempted))?
+            .await;
+            match made {
+                Ok(made) => made.subnet.and_then(|subnet| subnet.subnet_id).ok_or_else(|| nameless(&attempted))?,
+                // Its addresses are taken: by itself, where a look missed it or an answer was lost.
+                Err(error) if error.kind == AwsErrorKind::AlreadyThere => {
+                    tagged::need(work, sort::SUBNET, name).await.map_err(|_| error)?
+                }
+                Err(error) => return Err(error),
+            }
         }
     };
     if *tier == Tier::Public {

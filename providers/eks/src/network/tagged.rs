@@ -59,11 +59,53 @@ pub(super) async fn things(aws: &Aws, sort: &str, filters: Vec<Filter>) -> Resul
 /// # Errors
 /// Several say that they are it: none is picked.
 pub(super) async fn find(work: &Work<'_>, sort: &str, name: &str) -> Result<Option<Thing>, AwsError> {
+    only_one(named(work, sort, name).await?, &format!("the {sort} {name}"))
+}
+
+/// All that say that they are a part.
+async fn named(work: &Work<'_>, sort: &str, name: &str) -> Result<Vec<Thing>, AwsError> {
     let mut filters = ours(work.marks);
     filters.push(filter(format!("tag:{PART}"), [name]));
     let mut found = of_ours(work, sort, filters).await?;
     found.retain(|thing| thing.tags.get(PART).is_some_and(|part| part == name));
-    only_one(found, &format!("the {sort} {name}"))
+    Ok(found)
+}
+
+/// Which thing is a part of which one was made just now. EC2 has no client token for VPCs, internet gateways and addresses, and its answers
+/// lag behind: the look before the creation may have missed one that a former try made, or an answer was lost and the call was sent
+/// again. So it is looked again, until what was made is seen; where another one of the name is there, that one is older, and `undo`
+/// removes what was made, in which nothing can be yet. Answers the id of the part.
+///
+/// # Errors
+/// Several others say that they are it; what came back from EC2.
+pub(super) async fn only<F>(
+    work: &Work<'_>,
+    (sort, name): (&str, &str),
+    made: String,
+    undo: impl FnOnce(String) -> F,
+) -> Result<String, AwsError>
+where
+    F: Future<Output = Result<(), AwsError>>,
+{
+    let look = || async {
+        let (own, others): (Vec<Thing>, Vec<Thing>) =
+            named(work, sort, name).await?.into_iter().partition(|thing| thing.id == made);
+        let other = only_one(others, &format!("the {sort} {name}"))?;
+        match (other, own.is_empty()) {
+            (None, true) => Err(is_missing(&format!("the {sort} {made}"))),
+            (other, _) => Ok(other),
+        }
+    };
+    match settled(look).await {
+        Ok(Some(older)) => {
+            undo(made).await?;
+            Ok(older.id)
+        }
+        Ok(None) => Ok(made),
+        // It was made: EC2 said so. Whatever is next waits for it again.
+        Err(error) if error.kind == AwsErrorKind::NotFound => Ok(made),
+        Err(error) => Err(error),
+    }
 }
 
 /// Things that carry our marks. They are read again: `*` and `?` in a filter's value match more than themselves.

@@ -17,7 +17,9 @@ pub(super) async fn create(work: &Work<'_>, name: &str, cidr: &str, tags: &Tags)
             let call = work.aws.ec2.create_vpc().cidr_block(cidr);
             let made = call.tag_specifications(tagged::given(ResourceType::Vpc, tags)).send().await;
             let made = made.map_err(AwsError::sdk(&attempted))?;
-            made.vpc.and_then(|vpc| vpc.vpc_id).ok_or_else(|| nameless(&attempted))?
+            let made = made.vpc.and_then(|vpc| vpc.vpc_id).ok_or_else(|| nameless(&attempted))?;
+            let undo = |id: String| async move { delete(work, &id).await };
+            tagged::only(work, (sort::VPC, name), made, undo).await.map_err(AwsError::after_change)?
         }
     };
     give_dns_names(work, &id).await.map_err(AwsError::after_change)?;
@@ -58,7 +60,10 @@ pub(super) async fn create_gateway(work: &Work<'_>, name: &str, tags: &Tags) -> 
             let call = work.aws.ec2.create_internet_gateway();
             let made = call.tag_specifications(tagged::given(ResourceType::InternetGateway, tags)).send().await;
             let made = made.map_err(AwsError::sdk(&attempted))?;
-            made.internet_gateway.and_then(|gateway| gateway.internet_gateway_id).ok_or_else(|| nameless(&attempted))?
+            let made = made.internet_gateway.and_then(|gateway| gateway.internet_gateway_id);
+            let undo = |id: String| async move { delete_gateway(work, &id).await };
+            let made = made.ok_or_else(|| nameless(&attempted))?;
+            tagged::only(work, (sort::INTERNET_GATEWAY, name), made, undo).await.map_err(AwsError::after_change)?
         }
     };
     attach(work, &id).await.map_err(AwsError::after_change)?;

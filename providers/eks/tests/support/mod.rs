@@ -40,5 +40,5 @@ pub fn marks(cluster: &str) -> Marks {
 
 /// Far more than an emulator takes.
 pub fn work<'a>(aws: &'a Aws, marks: &'a Marks) -> Work<'a> {
-    Work { aws, marks, token: "plan 1", until: Instant::now() + Duration::from_secs(60), say: &|_| {} }
+    Work { aws, marks, token: &marks.cluster, until: Instant::now() + Duration::from_secs(60), say: &|_| {} }
 }
