@@ -42,34 +42,43 @@ pub fn wanted() -> Wanted {
 /// A promise is broken.
 pub fn pure_parts(provider: &dyn Provider, wanted: &Wanted) {
     for seen in worlds(wanted) {
-        let operations = provider.plan(wanted, &seen);
-        assert_eq!(operations, provider.plan(wanted, &seen), "the same input gives the same operations");
-        assert_eq!(provider.plan_destroy(wanted, &seen), provider.plan_destroy(wanted, &seen));
-        well_formed(&operations);
-        well_formed(&provider.plan_destroy(wanted, &seen));
-        for operation in operations.iter().chain(&provider.plan_destroy(wanted, &seen)) {
-            let state = match &operation.target {
-                ProviderTarget::Cluster(_) => state(Some(&seen.cluster)),
-                ProviderTarget::NodePool(name) => state(seen.pools.get(name)),
-                ProviderTarget::Part(id) => state(seen.parts.get(id)),
-            };
-            match (state, operation.action) {
-                ("unknown", _) => panic!("{} could not be seen and is changed", operation.target),
-                ("absent", OperationAction::Create) | ("present", _) => {}
-                ("absent", action) => panic!("{} is not there and its operation is {action:?}", operation.target),
-                (other, _) => unreachable!("{other}"),
-            }
-            assert_eq!(
-                state == "absent",
-                operation.expect.is_empty(),
-                "{}: a change is bound to what was seen",
-                operation.target
-            );
-        }
+        over(provider, wanted, &seen);
     }
     let whole = present(wanted);
     assert_eq!(provider.plan(wanted, &whole), [], "what is as wanted needs nothing");
     assert!(provider.plan_destroy(wanted, &Observed::of(Seen::Absent, BTreeMap::new())).is_empty());
+}
+
+/// The promises of the pure parts over one world, made up or seen: the same answer every time, a reason and a deadline for everything, a
+/// creation only of what is not there, a change only bound to what was seen, nothing of what could not be seen.
+///
+/// # Panics
+/// A promise is broken.
+pub fn over(provider: &dyn Provider, wanted: &Wanted, seen: &Observed) {
+    let operations = provider.plan(wanted, seen);
+    assert_eq!(operations, provider.plan(wanted, seen), "the same input gives the same operations");
+    assert_eq!(provider.plan_destroy(wanted, seen), provider.plan_destroy(wanted, seen));
+    well_formed(&operations);
+    well_formed(&provider.plan_destroy(wanted, seen));
+    for operation in operations.iter().chain(&provider.plan_destroy(wanted, seen)) {
+        let state = match &operation.target {
+            ProviderTarget::Cluster(_) => state(Some(&seen.cluster)),
+            ProviderTarget::NodePool(name) => state(seen.pools.get(name)),
+            ProviderTarget::Part(id) => state(seen.parts.get(id)),
+        };
+        match (state, operation.action) {
+            ("unknown", _) => panic!("{} could not be seen and is changed", operation.target),
+            ("absent", OperationAction::Create) | ("present", _) => {}
+            ("absent", action) => panic!("{} is not there and its operation is {action:?}", operation.target),
+            (other, _) => unreachable!("{other}"),
+        }
+        assert_eq!(
+            state == "absent",
+            operation.expect.is_empty(),
+            "{}: a change is bound to what was seen",
+            operation.target
+        );
+    }
 }
 
 /// The promises of a whole life, on the provider's own ground: made, seen as wanted, refused when stale, taken away.
@@ -77,11 +86,25 @@ pub fn pure_parts(provider: &dyn Provider, wanted: &Wanted) {
 /// # Panics
 /// A promise is broken.
 pub async fn life(provider: &dyn Provider, wanted: &Wanted) {
+    life_among(provider, wanted, &|_| Vec::new()).await;
+}
+
+/// As [`life`], and the promises of the pure parts over what was really seen, and over what `others` makes of it: worlds in which something
+/// is gone or could not be seen.
+///
+/// # Panics
+/// A promise is broken.
+pub async fn life_among(provider: &dyn Provider, wanted: &Wanted, others: &dyn Fn(&Observed) -> Vec<Observed>) {
     let nothing = provider.observe(wanted).await;
     assert!(matches!(nothing.cluster, Seen::Absent), "the ground is empty at first");
+    over(provider, wanted, &nothing);
     perform_all(provider, wanted, provider.plan(wanted, &nothing), "make").await;
     let seen = provider.observe(wanted).await;
     assert_eq!(provider.plan(wanted, &seen), [], "planning after performing gives nothing");
+    over(provider, wanted, &seen);
+    for other in others(&seen) {
+        over(provider, wanted, &other);
+    }
 
     let mut fewer = wanted.clone();
     let gone = fewer.pools.pop_first().expect("the platform of a contract has pools").0;
