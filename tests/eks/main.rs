@@ -1,13 +1,19 @@
 //! Whole platforms on EKS, by the program itself, against the emulators of docs/eks-testing.md.
 
+mod drift;
+mod given;
 mod import;
+mod kills;
 mod leftovers;
 mod rights;
+mod troubles;
+mod upgrade;
 mod way;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_json::json;
 use tokio::runtime::Runtime;
@@ -17,6 +23,12 @@ const IGNORED: &str = "needs the stand: scripts/eks-tests.sh";
 
 /// The stand's API server is the local provider's, of one version, whatever version EKS was asked for.
 const NOT_THE_STANDS: &str = "api.version";
+
+/// How a run ended.
+struct Ended {
+    code: Option<i32>,
+    said: String,
+}
 
 /// A stand and a home of its own.
 struct World {
@@ -30,6 +42,13 @@ impl World {
         Self::with(Settings::of_environment())
     }
 
+    /// One whose AWS can be made to fail.
+    fn with_faults() -> Self {
+        let mut settings = Settings::of_environment();
+        settings.faults = true;
+        Self::with(settings)
+    }
+
     fn with(settings: Settings) -> Self {
         let runtime = Runtime::new().expect("a runtime");
         let tell = |line: &str| eprintln!("  {line}");
@@ -38,38 +57,92 @@ impl World {
         Self { stand, home: tempfile::tempdir().expect("a folder"), runtime }
     }
 
-    /// Starts it and kills it at once after a while, unless it ends before; answers whether it was killed.
-    fn killed_after(&self, milliseconds: u64, args: &[&str]) -> bool {
-        let log = std::fs::File::create(self.home.path().join("killed.log")).expect("a file");
-        let mut command = Command::new(env!("CARGO_BIN_EXE_wbk-infra"));
-        command.args(args).envs(self.stand.env()).env("XDG_STATE_HOME", self.home.path().join("state"));
-        let both = log.try_clone().expect("a second handle");
-        let mut child = command.env_remove("KUBECONFIG").stdout(log).stderr(both).spawn().expect("the program runs");
-        let until = Instant::now() + Duration::from_millis(milliseconds);
-        while Instant::now() < until {
-            if child.try_wait().expect("a child can be asked").is_some() {
-                return false;
+    /// Starts it and kills it as soon as it is time; answers how it ended where that came first.
+    fn killed_when(&self, args: &[&str], mut now: impl FnMut() -> bool) -> Option<Ended> {
+        let log = self.home.path().join("killed.log");
+        let file = std::fs::File::create(&log).expect("a file");
+        let both = file.try_clone().expect("a second handle");
+        let mut child = self.command(args).stdout(file).stderr(both).spawn().expect("the program runs");
+        let read = || std::fs::read_to_string(&log).unwrap_or_default();
+        loop {
+            if let Some(status) = child.try_wait().expect("a child can be asked") {
+                return Some(Ended { code: status.code(), said: read() });
             }
-            std::thread::sleep(Duration::from_millis(5));
+            if now() {
+                child.kill().expect("a child can be killed");
+                child.wait().expect("a killed child ends");
+                return None;
+            }
+            std::thread::sleep(Duration::from_millis(2));
         }
-        child.kill().expect("a child can be killed");
-        child.wait().expect("a killed child ends");
-        true
     }
 
-    /// How many things of a sort EC2 has that are the platform's and not on their way out.
-    fn count(&self, describe: &str, list: &str) -> usize {
-        let filter = "Name=tag:wbk-infra/blueprint,Values=small";
-        let flag = if describe == "describe-nat-gateways" { "--filter" } else { "--filters" };
-        let answer = self.aws(&["ec2", describe, flag, filter]);
-        let found = answer[list].as_array().cloned().unwrap_or_default();
-        found.iter().filter(|one| one["State"] != "deleted" && one["State"] != "deleting").count()
+    fn faults(&self, rules: serde_json::Value) {
+        self.runtime.block_on(self.stand.faults(&rules)).expect("faults can be ordered");
+    }
+
+    /// How many things there are that are the platform's and not on their way out, by sort; the aws CLI counts.
+    fn inventory(&self) -> BTreeMap<String, usize> {
+        let mut all = BTreeMap::new();
+        for (describe, list) in [
+            ("describe-vpcs", "Vpcs"),
+            ("describe-subnets", "Subnets"),
+            ("describe-internet-gateways", "InternetGateways"),
+            ("describe-nat-gateways", "NatGateways"),
+            ("describe-addresses", "Addresses"),
+            ("describe-route-tables", "RouteTables"),
+        ] {
+            let flag = if describe == "describe-nat-gateways" { "--filter" } else { "--filters" };
+            let answer = self.aws(&["ec2", describe, flag, "Name=tag:wbk-infra/blueprint,Values=small"]);
+            let found = answer[list].as_array().cloned().unwrap_or_default();
+            let lives = |one: &&serde_json::Value| one["State"] != "deleted" && one["State"] != "deleting";
+            all.insert(list.to_owned(), found.iter().filter(lives).count());
+        }
+        let count = |answer: &serde_json::Value| answer.as_array().map_or(0, Vec::len);
+        all.insert("roles".into(), count(&self.aws(&["iam", "list-roles", "--path-prefix", "/wbk-infra/"])["Roles"]));
+        let clusters = self.aws(&["eks", "list-clusters"])["clusters"].clone();
+        all.insert("clusters".into(), count(&clusters));
+        if count(&clusters) > 0 {
+            for (list, key) in [
+                ("list-nodegroups", "nodegroups"),
+                ("list-addons", "addons"),
+                ("list-pod-identity-associations", "associations"),
+            ] {
+                all.insert(key.into(), count(&self.aws(&["eks", list, "--cluster-name", "small"])[key]));
+            }
+        }
+        all
+    }
+
+    /// The names of the answered calls of a service that change something, in order.
+    fn changes(&self, service: &str) -> Vec<String> {
+        let requests = self.stand.requests();
+        let reads = ["Describe", "List", "Get"];
+        let changes = requests.into_iter().filter(|request| {
+            request.service == service
+                && request.status < 300
+                && !reads.iter().any(|read| request.operation.starts_with(read))
+        });
+        changes.map(|request| request.operation).collect()
+    }
+
+    fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_wbk-infra"));
+        command.args(args).envs(self.stand.env()).env("XDG_STATE_HOME", self.home.path().join("state"));
+        command.env_remove("KUBECONFIG");
+        command
     }
 
     fn infra(&self, args: &[&str]) -> Output {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_wbk-infra"));
-        command.args(args).envs(self.stand.env()).env("XDG_STATE_HOME", self.home.path().join("state"));
-        command.env_remove("KUBECONFIG").output().expect("the program runs")
+        self.command(args).output().expect("the program runs")
+    }
+
+    /// Runs it and expects an exit code; answers everything that it said.
+    fn told(&self, code: i32, args: &[&str]) -> String {
+        let output = self.infra(args);
+        let said = [output.stdout, output.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).concat();
+        assert_eq!(output.status.code(), Some(code), "wbk-infra {args:?}:\n{said}");
+        said
     }
 
     /// Runs it and expects an exit code; answers what it printed.
@@ -197,51 +270,4 @@ fn a_pool_is_made_anew_beside_the_old_and_a_cluster_goes_up_a_version() {
     let back = world.blueprint(|text| text.replace("1.34", "1.33").replace("m7i.xlarge", "m7i.2xlarge"));
     let refused = world.run(0, &["plan", back.to_str().expect("UTF-8")]);
     assert!(refused.contains("EKS never goes back"), "{refused}");
-}
-
-/// Killed at twenty moments of an apply, with AWS throttling, failing and breaking connections: the next apply finishes the work, and
-/// there is one of everything.
-#[test]
-#[ignore = "needs the stand: scripts/eks-tests.sh"]
-fn an_apply_that_is_killed_again_and_again_ends_with_one_of_everything() {
-    let mut settings = Settings::of_environment();
-    settings.faults = true;
-    let world = World::with(settings);
-    let faults = json!([
-        {"service": "ec2", "operation": "CreateSubnet", "times": 2, "error": {"code": "RequestLimitExceeded", "status": 503}},
-        {"service": "ec2", "operation": "CreateVpc", "times": 1, "reset": true},
-        {"service": "ec2", "operation": "DescribeSubnets", "times": 2, "reset": true},
-        {"service": "iam", "operation": "CreateRole", "times": 2, "error": {"code": "Throttling", "status": 400}},
-        {"service": "eks", "operation": "CreateCluster", "times": 1, "error": {"code": "ThrottlingException", "status": 429}},
-        {"service": "eks", "operation": "CreateNodegroup", "times": 2, "error": {"code": "ThrottlingException", "status": 429}},
-        {"service": "eks", "operation": "CreateAddon", "times": 2, "error": {"code": "ServerException", "status": 500}},
-        {"service": "eks", "operation": "DescribeCluster", "times": 2, "reset": true},
-    ]);
-    world.runtime.block_on(world.stand.faults(&faults)).expect("faults can be ordered");
-    let blueprint = world.blueprint(str::to_owned);
-    let file = blueprint.to_str().expect("UTF-8");
-    let apply = ["apply", file, "--yes", "--skip", NOT_THE_STANDS];
-    // The same moments in every run: a plan takes about half a second, an apply of everything about ten.
-    let mut moment: u64 = 7;
-    let mut kills = 0;
-    for _ in 0..20 {
-        moment = moment * 7919 % 1301;
-        kills += usize::from(world.killed_after(600 + moment, &apply));
-    }
-    assert!(kills >= 10, "only {kills} of 20 applies were still at work when they were to be killed");
-    world.apply(file);
-    world.run(0, &["plan", file, "--exit-code"]);
-    for (describe, list, count) in [
-        ("describe-vpcs", "Vpcs", 1),
-        ("describe-subnets", "Subnets", 4),
-        ("describe-internet-gateways", "InternetGateways", 1),
-        ("describe-nat-gateways", "NatGateways", 1),
-        ("describe-addresses", "Addresses", 1),
-        ("describe-route-tables", "RouteTables", 2),
-    ] {
-        assert_eq!(world.count(describe, list), count, "{list}");
-    }
-    let groups = world.aws(&["eks", "list-nodegroups", "--cluster-name", "small"]);
-    assert_eq!(groups["nodegroups"].as_array().map(Vec::len), Some(2));
-    world.run(0, &["destroy", file, "--delete", "all", "--yes"]);
 }

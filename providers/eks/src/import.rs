@@ -122,7 +122,7 @@ pub async fn look(aws: &Aws, name: &str) -> Result<Sighting, AwsError> {
     let bare = cluster::found(&described, &marks, &Names::default());
     let place = Place { partition: marks.partition(), account: &account, issuer: bare.issuer.as_deref() };
     let looking = Looking { roles: BTreeSet::new(), place };
-    let anchors = Anchors { vpc: bare.vpc.clone(), wanted: BTreeMap::new() };
+    let anchors = Anchors { vpc: bare.vpc.clone(), ..Anchors::default() };
     let of_ours = async {
         match &blueprint {
             Some(_) => Some(futures::join!(
