@@ -3,7 +3,7 @@
 use std::{
     path::Path,
     process::{Command, Stdio},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use anyhow::{Context, Result, ensure};
@@ -17,8 +17,10 @@ pub struct Sample {
     pub wall: f64,
     /// Milliseconds of user and system time.
     pub cpu: f64,
-    /// Most resident memory, MB.
+    /// Most resident memory of the largest process, MB.
     pub memory: f64,
+    /// Most memory that no file backs, of all its processes together, MB; looked at every few milliseconds.
+    pub anonymous: f64,
 }
 
 /// Runs a command and answers what it took. It runs below a process of its own, because the operating system adds up what
@@ -47,8 +49,23 @@ pub fn run(command: &Command, expect: &[i32], report: &Path) -> Result<Sample> {
 pub fn child(arguments: &[String]) -> Result<i32> {
     let [report, program, rest @ ..] = arguments else { anyhow::bail!("measure REPORT PROGRAM ARGUMENT…") };
     let started = Instant::now();
-    let status = Command::new(program).args(rest).status().with_context(|| format!("start {program}"))?;
+    let mut child = Command::new(program).args(rest).spawn().with_context(|| format!("start {program}"))?;
+    let watched = child.id();
+    let (end, ended) = std::sync::mpsc::channel::<()>();
+    let watch = std::thread::spawn(move || {
+        let mut most = 0;
+        loop {
+            most = most.max(anonymous(watched));
+            // It ends with the channel.
+            if ended.recv_timeout(LOOK) != Err(std::sync::mpsc::RecvTimeoutError::Timeout) {
+                return most;
+            }
+        }
+    });
+    let status = child.wait()?;
     let wall = started.elapsed();
+    drop(end);
+    let most = watch.join().unwrap_or_default();
     let usage = getrusage(UsageWho::RUSAGE_CHILDREN)?;
     #[expect(clippy::cast_precision_loss, reason = "durations of seconds and sizes of megabytes")]
     let sample = {
@@ -57,10 +74,26 @@ pub fn child(arguments: &[String]) -> Result<i32> {
             wall: wall.as_secs_f64() * 1e3,
             cpu: millis(usage.user_time()) + millis(usage.system_time()),
             memory: usage.max_rss() as f64 / 1024.0,
+            anonymous: most as f64 / 1024.0,
         }
     };
     std::fs::write(report, serde_json::to_vec(&sample)?)?;
     Ok(status.code().unwrap_or(-1))
+}
+
+/// Between two looks at a process's memory.
+const LOOK: Duration = Duration::from_millis(4);
+
+/// Kilobytes that no file backs, of a process and its descendants; what cannot be read has ended.
+fn anonymous(process: u32) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
+    let own = status.lines().find_map(|line| line.strip_prefix("RssAnon:")?.split_whitespace().next()?.parse().ok());
+    let tasks = std::fs::read_dir(format!("/proc/{process}/task")).into_iter().flatten().flatten();
+    // A thread lists the processes that it started.
+    let children: String =
+        tasks.map(|task| std::fs::read_to_string(task.path().join("children")).unwrap_or_default()).collect();
+    let children = children.split_whitespace().filter_map(|child| child.parse().ok());
+    own.unwrap_or(0) + children.map(anonymous).sum::<u64>()
 }
 
 /// Samples of one contender.
