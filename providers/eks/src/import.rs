@@ -135,7 +135,7 @@ pub async fn look(aws: &Aws, name: &str) -> Result<Sighting, AwsError> {
     };
     let (of_ours, groups, addons, access, identities, fargate) = futures::join!(
         of_ours,
-        group::describe_all(aws, &marks),
+        group::describe_all(aws, &marks, |_| true),
         addons::all(aws, &marks),
         access::all(aws, &marks),
         identities::all(aws, &marks, None),

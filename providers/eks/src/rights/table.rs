@@ -161,7 +161,6 @@ pub const CALLS: &[Call] = {
         call("iam:GetRolePolicy", Looking, Roles),
         call("iam:ListAttachedRolePolicies", Looking, Roles),
         call("iam:ListRolePolicies", Looking, Roles),
-        call("iam:ListRoleTags", Looking, Roles),
         call("iam:CreateRole", OwnRoles, Roles),
         call("iam:DeleteRole", OwnRoles, Roles),
         call("iam:TagRole", OwnRoles, Roles),
