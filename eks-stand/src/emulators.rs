@@ -68,6 +68,21 @@ impl Emulators {
         Ok((answer.status(), body))
     }
 
+    /// The stand's own change in EKS.
+    pub(crate) async fn eks_post(&self, path: &str, body: &Value) -> Result<(), StandError> {
+        let builder = Request::post(path).header(header::CONTENT_TYPE, "application/json");
+        let answer = self.send("eks", self.own("eks", builder, body.to_string().into())?).await?;
+        match answer.status().is_success() {
+            true => Ok(()),
+            false => Err(self.failed("eks", String::from_utf8_lossy(answer.body()))),
+        }
+    }
+
+    /// The stand's own question to Auto Scaling; its answer as XML.
+    pub(crate) async fn autoscaling(&self, action: &str, parameters: &[(&str, &str)]) -> Result<String, StandError> {
+        self.query("autoscaling", "2011-01-01", action, parameters).await
+    }
+
     /// The stand's own question to EC2; its answer as XML.
     ///
     /// # Errors

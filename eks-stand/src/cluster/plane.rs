@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use k8s_openapi::api::core::v1::Node;
 use tokio::task::JoinHandle;
 use wbk_provider_api::{
     ClusterSpec, KindSpec, PoolSpec, Progress, Provider as _, ProviderKind, ProviderTarget, Wanted,
@@ -16,6 +17,8 @@ use crate::StandError;
 
 /// Owner of the nodes on the local control plane; labels of node groups may say another blueprint's name.
 const OWNER: &str = "eks-stand";
+/// The label that EKS puts on the nodes of a node group.
+const NODE_GROUP: &str = "eks.amazonaws.com/nodegroup";
 
 /// A running control plane. [`Plane::end`] ends its processes; the rest ends with this value.
 pub(crate) struct Plane {
@@ -67,11 +70,78 @@ impl Plane {
             .map_err(|error| StandError::plane("cannot install CoreDNS", &error))
     }
 
+    /// Puts in what Auto Mode brings, as far as it is seen from outside: the kinds of its pools. Quirk: nothing makes nodes of them, and
+    /// AWS publishes no definition of NodeClass, so that any object is one.
+    pub(crate) async fn install_auto_mode(&self) -> Result<(), StandError> {
+        let failed = |error: &dyn std::error::Error| StandError::plane("cannot install the kinds of Auto Mode", error);
+        let definition = tokio::task::spawn_blocking(crate::provide::node_pool_definition).await;
+        let pool = definition.map_err(|error| failed(&error))??;
+        let open = serde_json::json!({"type": "object", "x-kubernetes-preserve-unknown-fields": true});
+        let class = serde_json::json!({
+            "apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
+            "metadata": {"name": "nodeclasses.eks.amazonaws.com"},
+            "spec": {
+                "group": "eks.amazonaws.com", "scope": "Cluster",
+                "names": {"kind": "NodeClass", "listKind": "NodeClassList", "plural": "nodeclasses", "singular": "nodeclass"},
+                "versions": [{"name": "v1", "served": true, "storage": true, "schema": {"openAPIV3Schema": open}}],
+            },
+        });
+        for (kind, body) in [("application/yaml", pool), ("application/json", class.to_string().into_bytes())] {
+            let request = http::Request::post("/apis/apiextensions.k8s.io/v1/customresourcedefinitions")
+                .header(http::header::CONTENT_TYPE, kind)
+                .body(body)
+                .map_err(|error| failed(&error))?;
+            self.admin.request_text(request).await.map_err(|error| failed(&error))?;
+        }
+        Ok(())
+    }
+
     /// Makes the nodes of a pool as it says, and waits until they are ready.
     pub(crate) async fn keep(&self, pool: PoolSpec) -> Result<(), StandError> {
         let name = pool.name.clone();
+        let group = pool.labels.get(NODE_GROUP).cloned();
         self.pools.lock().await.insert(name.clone(), pool);
-        self.reconcile(&name).await
+        self.reconcile(&name).await?;
+        match group {
+            Some(group) => self.identify(&group).await,
+            None => Ok(()),
+        }
+    }
+
+    /// The nodes of a node group as instances: their ids, and the zone of each.
+    pub(crate) async fn instances(&self, group: &str) -> Result<Vec<(String, String)>, StandError> {
+        let nodes = self.nodes_of(group).await?;
+        let instance = |node: &Node| {
+            let id = node.spec.as_ref()?.provider_id.as_deref()?.strip_prefix("aws:///")?;
+            id.split_once('/').map(|(zone, instance)| (instance.to_owned(), zone.to_owned()))
+        };
+        Ok(nodes.iter().filter_map(instance).collect())
+    }
+
+    async fn nodes_of(&self, group: &str) -> Result<Vec<Node>, StandError> {
+        let api: kube::Api<Node> = kube::Api::all(self.admin.clone());
+        let of_group = kube::api::ListParams::default().labels(&format!("{NODE_GROUP}={group}"));
+        let listed = api.list(&of_group).await.map_err(|error| StandError::plane("cannot list nodes", &error))?;
+        Ok(listed.items)
+    }
+
+    /// Nodes of EC2 name their instance; by it an autoscaler knows which node is which.
+    async fn identify(&self, group: &str) -> Result<(), StandError> {
+        let api: kube::Api<Node> = kube::Api::all(self.admin.clone());
+        for node in self.nodes_of(group).await? {
+            let meta = &node.metadata;
+            let (Some(name), Some(uid)) = (&meta.name, &meta.uid) else { continue };
+            if node.spec.as_ref().is_some_and(|spec| spec.provider_id.is_some()) {
+                continue;
+            }
+            let zone = meta.labels.as_ref().and_then(|labels| labels.get("topology.kubernetes.io/zone"));
+            let digits: String = uid.chars().filter(char::is_ascii_hexdigit).take(17).collect();
+            let id = format!("aws:///{}/i-{digits}", zone.map_or("", String::as_str));
+            let patch = kube::api::Patch::Merge(serde_json::json!({"spec": {"providerID": id}}));
+            let done = api.patch(name, &kube::api::PatchParams::default(), &patch).await;
+            done.map_err(|error| StandError::plane("cannot say which instance a node is", &error))?;
+        }
+        Ok(())
     }
 
     /// Takes the nodes of a pool away.

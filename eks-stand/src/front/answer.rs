@@ -68,6 +68,12 @@ pub(crate) fn json_answer(status: StatusCode, body: &Value) -> Answer {
     answer
 }
 
+pub(crate) fn xml_answer(body: &str) -> Answer {
+    let mut answer = Response::new(Bytes::from(body.to_owned()));
+    answer.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("text/xml"));
+    answer
+}
+
 /// The error that an answer is, where it is one.
 pub(crate) fn error_of(answer: &Answer) -> Option<String> {
     if answer.status().is_success() {

@@ -75,6 +75,27 @@ pub(super) async fn subnets(emulators: &Emulators, subnets: &Value) -> Result<Pl
     Ok(Place { vpc, zones })
 }
 
+/// Auto Mode is three switches that are on together, in a cluster without EKS' own first add-ons (EKS user guide, "Create an EKS Auto
+/// Mode Cluster"). The words are the stand's own.
+pub(super) fn auto_mode(body: &Value) -> Result<(), Refusal> {
+    let switches = [
+        &body["computeConfig"]["enabled"],
+        &body["kubernetesNetworkConfig"]["elasticLoadBalancing"]["enabled"],
+        &body["storageConfig"]["blockStorage"]["enabled"],
+    ];
+    let on = switches.iter().filter(|switch| **switch == &Value::Bool(true)).count();
+    if on != 0 && on != switches.len() {
+        let message = "computeConfig, kubernetesNetworkConfig.elasticLoadBalancing and storageConfig.blockStorage must be enabled \
+                       or disabled together";
+        return Err(Refusal::new("InvalidParameterException", message));
+    }
+    if on != 0 && body["bootstrapSelfManagedAddons"] != false {
+        let message = "When EKS Auto Mode is enabled, bootstrapSelfManagedAddons must be set to false";
+        return Err(Refusal::new("InvalidParameterException", message));
+    }
+    Ok(())
+}
+
 /// A control plane spans two zones (awsdocs/amazon-eks-user-guide #795).
 pub(super) fn two_zones(place: &Place) -> Result<(), Refusal> {
     if place.zones.len() >= 2 {

@@ -25,15 +25,17 @@ impl Eks {
         let place = checks::subnets(&self.emulators, &body["resourcesVpcConfig"]["subnetIds"]).await?;
         checks::two_zones(&place)?;
         checks::cluster_role(&self.emulators, &body["roleArn"]).await?;
+        checks::auto_mode(body)?;
         let answer = self.once(call, body, request).await?;
         let name = body["name"].as_str().unwrap_or_default();
         if answer.status().is_success()
             && let Some(cluster) = self.world.add(name, &place.vpc)
         {
             let with_addons = body["bootstrapSelfManagedAddons"] != false;
+            let auto_mode = body["computeConfig"]["enabled"] == true;
             let this = Arc::clone(self);
             self.tasks.lock().await.spawn(async move {
-                let phase = this.start_plane(&cluster, with_addons).await.unwrap_or_else(|error| {
+                let phase = this.start_plane(&cluster, with_addons, auto_mode).await.unwrap_or_else(|error| {
                     eprintln!("{error}");
                     Phase::Failed(error.to_string())
                 });
@@ -43,13 +45,16 @@ impl Eks {
         Ok(answer)
     }
 
-    async fn start_plane(&self, cluster: &Cluster, with_addons: bool) -> Result<Phase, StandError> {
+    async fn start_plane(&self, cluster: &Cluster, with_addons: bool, auto_mode: bool) -> Result<Phase, StandError> {
         let name = format!("eks-{}", self.planes.fetch_add(1, Ordering::Relaxed));
         self.make_security_group(cluster, &name).await?;
         let plane = Plane::start(&self.local, &name, &cluster.name, Arc::clone(&self.hosts)).await?;
         let (endpoint, authority) = plane.endpoint();
         if with_addons {
             plane.install_system().await?;
+        }
+        if auto_mode {
+            plane.install_auto_mode().await?;
         }
         *cluster.plane.write().await = Some(plane);
         Ok(Phase::Active { endpoint, authority })

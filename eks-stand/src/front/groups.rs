@@ -87,7 +87,7 @@ impl Eks {
         });
     }
 
-    async fn make_nodes(&self, cluster: &Cluster, name: &str) -> Result<(), StandError> {
+    pub(super) async fn make_nodes(&self, cluster: &Cluster, name: &str) -> Result<(), StandError> {
         let (status, described) =
             self.emulators.eks("GET", &format!("/clusters/{}/node-groups/{name}", cluster.name)).await?;
         let group = &described["nodegroup"];

@@ -8,6 +8,7 @@ mod eks;
 mod groups;
 mod lag;
 mod quotas;
+mod scaling;
 mod tokens;
 mod world;
 
@@ -127,6 +128,8 @@ impl Front {
             let (eks, call) = (Arc::clone(&self.eks), call.clone());
             let work = tokio::spawn(async move { eks.answer(&call, Request::from_parts(parts, body)).await });
             work.await.unwrap_or_else(|error| Err(StandError::Ask { whom: "the stand".into(), why: error.to_string() }))
+        } else if asked.service == "autoscaling" {
+            self.eks.scaling(&asked.operation, Request::from_parts(parts, body)).await
         } else if let Some(answer) = quota() {
             Ok(answer)
         } else if let Some(answer) = self.ec2_tokens.answered(&asked, &body) {

@@ -96,6 +96,11 @@ impl World {
         Some(cluster)
     }
 
+    /// All clusters.
+    pub(super) fn everything(&self) -> Vec<Arc<Cluster>> {
+        self.all().values().cloned().collect()
+    }
+
     pub(super) fn remove(&self, name: &str) {
         self.all().remove(name);
     }
@@ -169,6 +174,11 @@ impl Cluster {
 
     pub(super) fn group(&self, name: &str) -> Option<GroupPhase> {
         self.state().groups.get(name).map(|group| group.phase.clone())
+    }
+
+    /// Names of its node groups.
+    pub(super) fn groups(&self) -> Vec<String> {
+        self.state().groups.keys().cloned().collect()
     }
 
     /// A new node group, being made; `false` where there is one of that name.

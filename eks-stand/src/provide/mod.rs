@@ -1,6 +1,7 @@
 //! Programs of others: installed once for a machine, in the cache, under a lock; nothing of them is linked.
 
 mod fakecloud;
+mod karpenter;
 mod venv;
 
 use std::fs::File;
@@ -8,6 +9,7 @@ use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
 pub(crate) use fakecloud::fakecloud;
+pub(crate) use karpenter::node_pool_definition;
 pub(crate) use venv::{Venv, venv};
 
 use crate::StandError;
