@@ -90,6 +90,12 @@ impl<'a> Checker<'a> {
         if schema.get("x-secret") == Some(&Value::Bool(true)) {
             return self.secret(node, schema, path);
         }
+        if let Content::String(text) = &node.content
+            && let Some(instead) = schema.get("x-instead").and_then(|instead| instead.get(text)).and_then(Value::as_str)
+        {
+            self.error(&node.at, path, &format!("`{text}` is not a value of it")).hint = Some(instead.to_owned());
+            return;
+        }
         let variants = ["oneOf", "anyOf"].iter().find_map(|keyword| schema.get(keyword)?.as_array());
         if let Some(variants) = variants {
             return self.variants(node, variants, path);

@@ -68,6 +68,11 @@ fn resolve(loaded: &Loaded, files: &[PathBuf], environment: &Environment) -> Res
     let files = CachedFiles { cache: environment.cache.join("manifests").join(digest.short()) };
     let mut desired = loaded.resolve(&files, today()).map_err(|problems| problems_failure("blueprint", &problems))?;
     desired.wanted = expanded(desired.wanted, environment);
+    if environment.rehearsal.is_some() {
+        // The cluster that plays it brings none of the cloud's own kinds; the plan says what it left out.
+        let promises = &mut desired.promises;
+        promises.optional_kinds.append(&mut promises.cluster_kinds);
+    }
     Ok(desired)
 }
 

@@ -77,6 +77,18 @@ impl Built {
         self
     }
 
+    /// Its kind.
+    #[cfg(test)]
+    pub(super) fn kind(&self) -> &str {
+        &self.id.gvk.kind
+    }
+
+    /// The manifest so far.
+    #[cfg(test)]
+    pub(super) fn into_manifest(self) -> Value {
+        self.manifest
+    }
+
     /// Sets what a Secret's keys are filled with.
     pub(super) fn with_secrets(mut self, secrets: Vec<SecretSlot>) -> Self {
         self.secrets = secrets;

@@ -54,12 +54,12 @@ pub(super) fn spec(blueprint: &Blueprint) -> Option<Box<EksSpec>> {
         support: section.support,
         deletion_protection: section.deletion_protection,
         addons: addons(blueprint, &section),
-        autoscaler: section.autoscaler.unwrap_or_else(|| autoscaler(blueprint)),
+        autoscaler: section.autoscaler.unwrap_or_else(|| usual_scaler(blueprint)),
         cluster_role: section.cluster_role.clone(),
         node_role: section.node_role.clone(),
         oidc: identities.iter().any(|identity| identity.via == EksIdentityWay::Irsa),
         tags: section.tags.clone(),
-        pools: blueprint.node_pools.iter().map(|pool| (pool.name.clone(), self::pool(pool))).collect(),
+        pools: blueprint.node_pools.iter().map(|pool| (pool.name.clone(), self::pool(blueprint, pool))).collect(),
         identities,
     }))
 }
@@ -107,12 +107,14 @@ fn access(section: &EksSection) -> Vec<EksAccess> {
 }
 
 fn addons(blueprint: &Blueprint, section: &EksSection) -> BTreeMap<String, EksAddon> {
-    // A given cluster has what it has, and what the blueprint names.
-    let always: &[&str] = if section.given.is_some() { &[] } else { &ADDONS };
+    // A given cluster has what it has, and what the blueprint names; Auto Mode's nodes have all of these in them (EKS user guide, "EKS
+    // Auto Mode", add-ons).
+    let none = section.given.is_some() || super::auto_mode::is_on(blueprint);
+    let always: &[&str] = if none { &[] } else { &ADDONS };
     let mut addons: BTreeMap<String, EksAddon> =
         always.iter().map(|name| ((*name).to_owned(), EksAddon::default())).collect();
     let repairs = blueprint.node_pools.iter().any(|pool| pool.eks.as_ref().is_some_and(|eks| eks.repair));
-    if repairs && section.given.is_none() {
+    if repairs && !none {
         addons.insert(NODE_MONITORING.to_owned(), EksAddon::default());
     }
     for entry in &section.addons {
@@ -133,14 +135,21 @@ fn addons(blueprint: &Blueprint, section: &EksSection) -> BTreeMap<String, EksAd
     addons
 }
 
+/// Who scales the pools; `None` where there is no EKS.
+pub(crate) fn scaler(blueprint: &Blueprint) -> Option<EksAutoscaler> {
+    let cluster = &blueprint.cluster;
+    let said = || cluster.eks.as_ref().and_then(|section| section.autoscaler);
+    (cluster.provider == ProviderKind::Eks).then(|| said().unwrap_or_else(|| usual_scaler(blueprint)))
+}
+
 /// Whoever gives a pool room wants it used.
-fn autoscaler(blueprint: &Blueprint) -> EksAutoscaler {
+fn usual_scaler(blueprint: &Blueprint) -> EksAutoscaler {
     let has_room =
         blueprint.node_pools.iter().any(|pool| pool.size.max.unwrap_or(pool.size.min.max(1)) > pool.size.min);
     if has_room { EksAutoscaler::ClusterAutoscaler } else { EksAutoscaler::None }
 }
 
-fn pool(pool: &NodePool) -> EksPool {
+fn pool(blueprint: &Blueprint, pool: &NodePool) -> EksPool {
     let section = pool.eks.clone().unwrap_or_else(|| EksPoolSection { max_unavailable: 1, ..Default::default() });
     let machine = machine(pool);
     let named = pool.machine.clone().or_else(|| machine.map(|machine| machine.name.clone()));
@@ -160,6 +169,7 @@ fn pool(pool: &NodePool) -> EksPool {
         zones: section.zones.into_iter().collect(),
         max_unavailable: section.max_unavailable,
         repair: section.repair,
+        advertised: super::gpu::offered_by(blueprint, pool),
     }
 }
 
@@ -199,6 +209,7 @@ fn identities(blueprint: &Blueprint) -> Vec<EksIdentity> {
             })
         })
         .collect();
+    identities.extend(super::autoscaler::identity(blueprint, &identities));
     identities
         .sort_by(|one, other| (&one.namespace, &one.service_account).cmp(&(&other.namespace, &other.service_account)));
     identities

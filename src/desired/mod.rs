@@ -4,6 +4,8 @@
 //! clock and no cluster; secret values stay references.
 
 mod access;
+mod auto_mode;
+mod autoscaler;
 mod brought;
 mod charts;
 mod collect;
@@ -47,8 +49,12 @@ pub use state::{
 
 pub use pools::POOL_LABEL;
 
+pub(crate) use autoscaler::{
+    NAME as AUTOSCALER, NAMESPACE as AUTOSCALER_NAMESPACE, STATUS as AUTOSCALER_STATUS, hosts as autoscaler_hosts,
+    is_brought as autoscaler_is_brought, release as autoscaler_release, status as autoscaler_status,
+};
 pub(crate) use charts::is_chart_path;
-pub(crate) use eks::machine as eks_machine;
+pub(crate) use eks::{machine as eks_machine, scaler as eks_scaler};
 pub(crate) use gpu::{driver_problem, mig, pool_gpus};
 pub(crate) use launch::{
     OLDEST_CHART, breaks_launch_sweeps, file_key, forces_security_context, namespace_of, offers, pool_of,

@@ -90,6 +90,7 @@ pub(crate) fn derived_labels(blueprint: &Blueprint, pool: &NodePool) -> Vec<(&'s
         labels.push((ACCELERATOR_LABEL, accelerator.model.clone(), "the node's accelerator"));
     }
     labels.extend(labels_at_birth(blueprint, pool));
+    labels.extend(super::autoscaler::labels_at_birth(blueprint, pool));
     labels
 }
 

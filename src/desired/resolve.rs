@@ -10,7 +10,10 @@ use super::collect::{Built, Collector, Draft};
 use super::namespaces::hard;
 use super::pools::wanted;
 use super::state::{Desired, Policy, Promises};
-use super::{access, charts, cost, fake_gpu, gang, gpu, launch, managed, monitoring, namespaces, raw, server};
+use super::{
+    access, auto_mode, autoscaler, charts, cost, fake_gpu, gang, gpu, launch, managed, monitoring, namespaces, raw,
+    server,
+};
 use crate::blueprint::schema::Blueprint;
 use crate::blueprint::{Files, Loaded, Problem, Problems, Severity, is_expired, join, rules, steps};
 
@@ -42,6 +45,8 @@ fn build(loaded: &Loaded, files: &dyn Files, today: Date) -> (Desired, Vec<Probl
     collector.problems.extend(rules(loaded, today));
     cluster_objects(&mut collector);
     access::collect_cluster(&mut collector);
+    autoscaler::collect(&mut collector);
+    auto_mode::collect(&mut collector);
     namespaces::collect(&mut collector);
     gpu::collect(&mut collector);
     gang::collect(&mut collector);
@@ -109,6 +114,7 @@ fn promises(blueprint: &Blueprint) -> Promises {
         quotas,
         job_namespaces: job_namespaces.into_iter().map(|(_, name)| name).collect(),
         optional_kinds: monitoring::optional_kinds(blueprint).into_iter().collect(),
+        cluster_kinds: auto_mode::kinds(blueprint).into_iter().collect(),
     }
 }
 

@@ -216,6 +216,9 @@ pub struct Promises {
     /// Kinds whose objects are made only where the cluster has the kind; a plan says what it left out.
     #[serde(skip_serializing_if = "BTreeSet::is_empty")]
     pub optional_kinds: BTreeSet<GroupKind>,
+    /// Kinds that are nobody's to bring: the cluster has them as soon as it is there.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    pub cluster_kinds: BTreeSet<GroupKind>,
 }
 
 /// Limits on what a plan may do, as the blueprint's `policy` says.

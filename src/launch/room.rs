@@ -150,7 +150,7 @@ fn nowhere(pod: &Pod, queue: &DesiredQueue) -> Obstacle {
     let what = if labels.is_empty() { "what its affinity asks for".to_owned() } else { labels.join(", ") };
     let fix = match &queue.pool {
         Some(pool) => format!(
-            "a pool that begins with no node gets one of its autoscaler, in minutes; if none comes: wbk-infra drift shows whether the nodes of pool {pool} are there with their labels"
+            "a pool that begins with no node gets one of its autoscaler, in minutes; if none comes: wbk-infra verify tells whether the autoscaler runs and sees the pool, and wbk-infra drift shows whether the nodes of pool {pool} are there with their labels"
         ),
         None => "label the nodes that are meant, or change launch.queues[].config".to_owned(),
     };

@@ -410,7 +410,9 @@ pub(super) fn conclude(
         // Busy is not broken.
         Cause::Full => return Outcome::inconclusive(format!("pool {pool} has no room for the check: {words}")),
         Cause::Quota => return Outcome::inconclusive(format!("the quota has no room for the check: {words}")),
-        Cause::NoNodes => format!("see nodes.ready/{pool}, and the provider or autoscaler for why no node comes"),
+        Cause::NoNodes => format!(
+            "see nodes.ready/{pool}, and the provider or autoscaler (autoscaler.sees, where it is checked) for why no node comes"
+        ),
         Cause::Cordoned => format!("kubectl uncordon -l {}", selector(placement)),
         Cause::NotReady => format!("kubectl describe node -l {}", selector(placement)),
         Cause::Tainted => format!("take the taint away, or add it to pool {pool} in the blueprint"),

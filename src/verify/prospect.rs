@@ -123,7 +123,14 @@ fn unscheduled(scene: &Scene<'_>, pod: &Value) -> Prospect {
                 let words = format!("pool {pool} has no node, and the autoscaler makes none: {}", message_of(event));
                 prospect(Cause::NoNodes, Heals::Never, words)
             }
-            None => prospect(Cause::NoNodes, Heals::Perhaps, format!("pool {pool} has no node")),
+            None => match newest(scene.events, |event| text(event, "/reason") == "TriggeredScaleUp") {
+                Some(event) => {
+                    let words =
+                        format!("pool {pool} has no node yet, and the autoscaler asked for one: {}", message_of(event));
+                    prospect(Cause::NoNodes, Heals::InTime, words)
+                }
+                None => prospect(Cause::NoNodes, Heals::Perhaps, format!("pool {pool} has no node")),
+            },
         };
     }
     if of_pool.iter().all(|node| is_cordoned(node)) {
@@ -415,5 +422,10 @@ mod tests {
         let found = seen(Some(&waiting), &[said], &[]);
         assert_eq!(found.heals, Heals::Never);
         assert!(found.words.contains("max node group size"), "{}", found.words);
+        let said =
+            json!({"reason": "TriggeredScaleUp", "message": "pod triggered scale-up: [{eks-l4-0 0->1 (max: 2)}]"});
+        let found = seen(Some(&waiting), &[said], &[]);
+        assert_eq!(found.heals, Heals::InTime);
+        assert!(found.words.contains("0->1"), "{}", found.words);
     }
 }

@@ -165,9 +165,14 @@ pub struct EksAddon {
 /// Who adds and removes nodes within the sizes of the pools.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema, Default)]
 #[serde(rename_all = "kebab-case")]
+#[schemars(extend("x-instead" = {
+    "karpenter": "Karpenter of one's own is one more thing to install, grant and upgrade before there is a node to run it on; write `auto-mode`, where AWS runs it, or `cluster-autoscaler`"
+}))]
 pub enum EksAutoscaler {
     /// Cluster Autoscaler, run in the cluster.
     ClusterAutoscaler,
+    /// EKS Auto Mode: AWS makes nodes as pods ask for them, from a Karpenter NodePool for each pool; there are no node groups.
+    AutoMode,
     /// Nobody: pools keep the number of nodes that they have.
     #[default]
     None,
@@ -201,6 +206,9 @@ pub struct EksPool {
     pub max_unavailable: u32,
     /// Whether EKS replaces nodes that it finds broken.
     pub repair: bool,
+    /// What a node offers once its device plugin runs, sharing counted: what an autoscaler must know of a pool without nodes.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub advertised: BTreeMap<String, u64>,
 }
 
 /// A service account that is somebody in AWS.

@@ -15,7 +15,7 @@ use wbk_provider_api::{FieldDiff, Finding, Operation, ProviderTarget, Seen, Want
 
 use crate::marks::{Marks, digest};
 use crate::wanted::{Platform, platform};
-use crate::world::World;
+use crate::world::{ClusterFound, World};
 
 /// Seconds after which a wait is given up. AWS says that a control plane takes ten minutes and more and a node group about five; half an
 /// hour covers a slow day. A NAT gateway takes two to three minutes; IAM and addresses answer at once and settle within seconds.
@@ -45,6 +45,12 @@ pub fn changes(wanted: &Wanted, world: &World) -> Changes {
     };
     if let Seen::Unknown(_) = world.cluster {
         // Whatever is done needs to know whether there is a cluster.
+        return draft.changes;
+    }
+    // Between node groups and Auto Mode everything differs: what serves the one is not taken away for the other.
+    let turns = |found: &ClusterFound| found.ours && found.shape.auto_mode != draft.platform.cluster.auto_mode;
+    if world.cluster.present().is_some_and(turns) {
+        draft.cluster();
         return draft.changes;
     }
     draft.parts();

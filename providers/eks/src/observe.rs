@@ -203,7 +203,9 @@ pub(crate) async fn world(aws: &Aws, wanted: &Wanted, about: About<'_>) -> World
         }
         (Err(error), _) | (_, Err(error)) => {
             // Without its groups a pool is neither there nor not.
-            world.groups = wanted.pools.keys().map(|pool| (pool.clone(), Seen::Unknown(error.why()))).collect();
+            let auto = wanted.cluster.eks.as_ref().is_some_and(|eks| eks.autoscaler == EksAutoscaler::AutoMode);
+            let pools = wanted.pools.keys().filter(|_| !auto);
+            world.groups = pools.map(|pool| (pool.clone(), Seen::Unknown(error.why()))).collect();
         }
     }
     if let Some(jobs) = jobs {
@@ -298,7 +300,9 @@ pub fn observed(wanted: &Wanted, world: &World) -> Observed {
         }),
     };
     let mut seen = BTreeMap::new();
-    for name in wanted.pools.keys().cloned().chain(pools(world)) {
+    // Pools of Auto Mode are objects in the cluster, and seen as such.
+    let auto = wanted.cluster.eks.as_ref().is_some_and(|eks| eks.autoscaler == EksAutoscaler::AutoMode);
+    for name in wanted.pools.keys().filter(|_| !auto).cloned().chain(pools(world)) {
         let groups: Vec<&GroupFound> = world.groups_of(&name).map(|(_, group)| group).collect();
         let unknown = match (world.groups.get(&name), &world.cluster) {
             (Some(Seen::Unknown(why)), _) | (None, Seen::Unknown(why)) => Some(why.clone()),

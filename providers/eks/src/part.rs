@@ -8,6 +8,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use wbk_provider_api::PartId;
 
+use crate::shape::RoleRef;
+
 /// One thing in AWS.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", rename_all_fields = "camelCase")]
@@ -61,6 +63,11 @@ pub enum Part {
         groups: BTreeSet<String>,
         /// Access policies by name; the namespaces of each, none for the whole cluster.
         policies: BTreeMap<String, BTreeSet<String>>,
+    },
+    /// Auto Mode's nodes get into the cluster as this role.
+    NodeAccess {
+        /// It.
+        role: RoleRef,
     },
     /// An add-on that EKS runs.
     Addon {
@@ -152,6 +159,8 @@ pub struct Role {
 pub enum Trust {
     /// The control plane: `eks.amazonaws.com`.
     ControlPlane,
+    /// The control plane of Auto Mode, which tags what it makes: with `sts:TagSession`.
+    AutoMode,
     /// Nodes: `ec2.amazonaws.com`.
     Nodes,
     /// Pods, through EKS Pod Identity: `pods.eks.amazonaws.com`, with `sts:TagSession`.
@@ -202,6 +211,8 @@ pub mod sort {
     pub const OIDC_PROVIDER: &str = "OIDC provider";
     /// [`super::Part::AccessEntry`].
     pub const ACCESS_ENTRY: &str = "access entry";
+    /// [`super::Part::NodeAccess`].
+    pub const NODE_ACCESS: &str = "access of nodes";
     /// [`super::Part::Addon`].
     pub const ADDON: &str = "add-on";
     /// [`super::Part::PodIdentity`].
@@ -225,6 +236,7 @@ impl Part {
             Self::Role(_) => sort::ROLE,
             Self::OidcProvider {} => sort::OIDC_PROVIDER,
             Self::AccessEntry { .. } => sort::ACCESS_ENTRY,
+            Self::NodeAccess { .. } => sort::NODE_ACCESS,
             Self::Addon { .. } => sort::ADDON,
             Self::PodIdentity { .. } => sort::POD_IDENTITY,
             Self::LoadBalancer { .. } => sort::LOAD_BALANCER,

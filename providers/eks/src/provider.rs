@@ -294,7 +294,7 @@ impl Keeper {
     fn of(part: &Part) -> Self {
         match part.sort() {
             sort::ROLE | sort::OIDC_PROVIDER => Self::Iam,
-            sort::ACCESS_ENTRY | sort::ADDON | sort::POD_IDENTITY => Self::Eks,
+            sort::ACCESS_ENTRY | sort::NODE_ACCESS | sort::ADDON | sort::POD_IDENTITY => Self::Eks,
             sort if HELD.contains(&sort) => Self::Cluster,
             _ => Self::Ec2,
         }

@@ -27,6 +27,9 @@ pub struct ClusterShape {
     pub support: EksSupport,
     /// Whether AWS refuses to delete it.
     pub deletion_protection: bool,
+    /// Whether AWS makes its nodes, volumes and load balancers: Auto Mode.
+    #[serde(default)]
+    pub auto_mode: bool,
 }
 
 /// A managed node group.

@@ -9,6 +9,7 @@ use wbk_provider_api::{
 };
 
 use crate::iam::{canonical, policy_arn};
+use crate::inside::access::NODES;
 use crate::layout::layout;
 use crate::marks::{Marks, POOL};
 use crate::part::{Part, Role, Tier, Trust, Way, sort};
@@ -24,6 +25,15 @@ pub const NETWORK: &str = "network";
 
 /// Add-ons that nodes cannot do without: they are there before the first node group. The others need nodes to run on.
 const BEFORE_NODES: [&str; 3] = ["vpc-cni", "kube-proxy", "eks-pod-identity-agent"];
+
+/// What Auto Mode does for a cluster (EKS user guide, "Amazon EKS Auto Mode cluster IAM role").
+const AUTO_MODE_POLICIES: [&str; 5] = [
+    "AmazonEKSClusterPolicy",
+    "AmazonEKSComputePolicy",
+    "AmazonEKSBlockStoragePolicy",
+    "AmazonEKSLoadBalancingPolicy",
+    "AmazonEKSNetworkingPolicy",
+];
 
 /// Service accounts of add-ons that call AWS, with the policy that AWS keeps for each (EKS user guide, "Amazon EKS add-ons").
 pub const ADDON_IDENTITIES: [(&str, &str, &str); 3] = [
@@ -88,7 +98,9 @@ pub fn platform(wanted: &Wanted, world: &World) -> Platform {
     let cluster = draft.cluster(&network);
     let mut cluster_needs = draft.of_sort(&[sort::SUBNET]);
     cluster_needs.extend(draft.there(sort::ROLE, CLUSTER_ROLE));
-    let groups = wanted.pools.values().map(|pool| (pool.name.clone(), draft.group(pool, &network))).collect();
+    // Auto Mode's pools are objects in the cluster.
+    let grouped = wanted.pools.values().filter(|_| spec.autoscaler != EksAutoscaler::AutoMode);
+    let groups = grouped.map(|pool| (pool.name.clone(), draft.group(pool, &network))).collect();
     let cluster_tags = if draft.is_given() { BTreeMap::new() } else { draft.marks.tags("cluster", &[]) };
     let Draft { parts, gaps, .. } = draft;
     Platform { parts, cluster, cluster_tags, cluster_needs, groups, gaps }
@@ -116,6 +128,7 @@ impl Draft<'_> {
         let tags = match &part {
             // What has no name of its own to be tagged with in AWS.
             Part::AccessEntry { .. }
+            | Part::NodeAccess { .. }
             | Part::PodIdentity { .. }
             | Part::Addon { .. }
             | Part::OidcProvider {}
@@ -263,22 +276,31 @@ impl Draft<'_> {
             Trust::ServiceAccount { .. } => {
                 Some(ProviderTarget::Part(PartId::new(sort::OIDC_PROVIDER, self.wanted.cluster.name.clone())))
             }
-            Trust::ControlPlane | Trust::Nodes | Trust::Pods | Trust::Other(_) => None,
+            Trust::ControlPlane | Trust::AutoMode | Trust::Nodes | Trust::Pods | Trust::Other(_) => None,
         };
         self.add(name, Part::Role(Role { trust, managed, inline }), &[], needs);
     }
 
     fn roles(&mut self) {
         let none = BTreeMap::new();
+        let auto = self.auto_mode();
         if self.spec.cluster_role.is_none() && !self.is_given() {
-            self.role(CLUSTER_ROLE, Trust::ControlPlane, &["AmazonEKSClusterPolicy"], &none);
+            let (trust, policies): (Trust, &[&str]) = match auto {
+                false => (Trust::ControlPlane, &["AmazonEKSClusterPolicy"]),
+                true => (Trust::AutoMode, &AUTO_MODE_POLICIES),
+            };
+            self.role(CLUSTER_ROLE, trust, policies, &none);
         }
         // Node groups that are there have their role.
         let needed = !self.is_given() || self.spec.pools.values().any(|pool| pool.group.is_none());
         if self.spec.node_role.is_none() && needed {
             // What a node does itself: join, give pods addresses, pull images (EKS user guide, "Amazon EKS node IAM role").
-            let policies = ["AmazonEKSWorkerNodePolicy", "AmazonEKS_CNI_Policy", "AmazonEC2ContainerRegistryPullOnly"];
-            self.role(NODE_ROLE, Trust::Nodes, &policies, &none);
+            let policies: &[&str] = match auto {
+                false => &["AmazonEKSWorkerNodePolicy", "AmazonEKS_CNI_Policy", "AmazonEC2ContainerRegistryPullOnly"],
+                // Addresses are Auto Mode's own affair (EKS user guide, "Amazon EKS Auto Mode node IAM role").
+                true => &["AmazonEKSWorkerNodeMinimalPolicy", "AmazonEC2ContainerRegistryPullOnly"],
+            };
+            self.role(NODE_ROLE, Trust::Nodes, policies, &none);
         }
         if self.spec.oidc {
             let cluster = self.cluster_target();
@@ -286,7 +308,17 @@ impl Draft<'_> {
         }
     }
 
+    fn auto_mode(&self) -> bool {
+        self.spec.autoscaler == EksAutoscaler::AutoMode
+    }
+
     fn access(&mut self) {
+        if self.auto_mode() {
+            let role = role_ref(self.spec.node_role.as_ref(), NODE_ROLE);
+            let needs = [self.cluster_target()].into_iter().chain(self.there(sort::ROLE, NODE_ROLE));
+            let needs: Vec<ProviderTarget> = needs.collect();
+            self.add(NODES, Part::NodeAccess { role }, &[], needs);
+        }
         for entry in &self.spec.access {
             let policies = entry.policy.iter().map(|policy| (policy.clone(), entry.namespaces.clone())).collect();
             let part = Part::AccessEntry { principal: entry.principal.clone(), groups: entry.groups.clone(), policies };
@@ -379,6 +411,11 @@ impl Draft<'_> {
             encryption_key: spec.encryption_key.clone(),
             support: spec.support,
             deletion_protection: spec.deletion_protection,
+            auto_mode: match self.world.cluster.present() {
+                // Whose it is has said that as well.
+                Some(there) if self.is_given() => there.shape.auto_mode,
+                _ => self.auto_mode(),
+            },
         }
     }
 
@@ -435,7 +472,7 @@ impl Draft<'_> {
         WantedGroup {
             shape,
             tags: self.marks.tags(&name, &[(POOL, &pool.name)]),
-            scaling_tags: scaling_tags(self.spec, pool),
+            scaling_tags: scaling_tags(self.spec, pool, &self.wanted.cluster.name),
             needs,
         }
     }
@@ -455,21 +492,105 @@ pub fn identity_role(namespace: &str, account: &str) -> String {
     format!("{namespace}.{account}")
 }
 
-/// What Cluster Autoscaler must read on the Auto Scaling group of an empty pool to know what a node of it would be (kubernetes/autoscaler,
-/// cluster-autoscaler/cloudprovider/aws/README.md, "Auto-Discovery Setup").
-fn scaling_tags(spec: &EksSpec, pool: &PoolSpec) -> BTreeMap<String, String> {
+/// The tag of groups that Cluster Autoscaler may scale. EKS writes it and [`scaled_cluster`]'s on the groups behind its node groups;
+/// they are kept by name, as its rights follow from them.
+pub const SCALED: &str = "k8s.io/cluster-autoscaler/enabled";
+
+/// The tag of groups of one cluster.
+pub fn scaled_cluster(cluster: &str) -> String {
+    format!("k8s.io/cluster-autoscaler/{cluster}")
+}
+
+/// Longest key of a tag (Auto Scaling, CreateOrUpdateTags).
+const TAG_KEY: usize = 128;
+/// What a node leaves to pods of its disk, in hundredths: kubelet evicts at 10 % free, and the system and its own images have a part.
+const DISK_PART: u64 = 85;
+
+/// What Cluster Autoscaler reads on the Auto Scaling group of a pool: whose it is, and what a node of it would be while there is none
+/// (kubernetes/autoscaler 1.36.1, cloudprovider/aws/aws_manager.go, buildNodeFromTemplate). What no tag says it takes from the instance
+/// type, whole: it would make nodes for pods that then do not fit beside what the system keeps.
+fn scaling_tags(spec: &EksSpec, pool: &PoolSpec, cluster: &str) -> BTreeMap<String, String> {
     const TEMPLATE: &str = "k8s.io/cluster-autoscaler/node-template";
     if spec.autoscaler != EksAutoscaler::ClusterAutoscaler {
         return BTreeMap::new();
     }
+    let owned = [(SCALED.to_owned(), "true".to_owned()), (scaled_cluster(cluster), "owned".to_owned())];
     let labels = pool.labels.iter().map(|(key, value)| (format!("{TEMPLATE}/label/{key}"), value.clone()));
     let taints = pool
         .taints
         .iter()
         .map(|taint| (format!("{TEMPLATE}/taint/{}", taint.key), format!("{}:{}", taint.value, taint.effect.as_str())));
-    let gpus =
-        pool.shape.gpu.iter().map(|gpu| (format!("{TEMPLATE}/resources/{}", gpu.resource), gpu.count.to_string()));
-    labels.chain(taints).chain(gpus).collect()
+    let eks = spec.pools.get(&pool.name);
+    let mut resources: BTreeMap<&str, String> = BTreeMap::from([
+        ("cpu", format!("{}m", pool.shape.cpu_millis)),
+        ("memory", pool.shape.memory_bytes.to_string()),
+        ("pods", pool.shape.pods.to_string()),
+    ]);
+    if let Some(disk) = eks.map(|eks| u64::from(eks.disk_gib)) {
+        resources.insert("ephemeral-storage", ((disk << 30) / 100 * DISK_PART).to_string());
+    }
+    if let Some(gpu) = &pool.shape.gpu {
+        // Shared GPUs have another name, and those of the instance type's count are then not there.
+        let advertised = eks.map(|eks| &eks.advertised).filter(|advertised| !advertised.is_empty());
+        let renamed = advertised.is_some_and(|advertised| !advertised.contains_key(&gpu.resource));
+        resources.insert(&gpu.resource, if renamed { "0".into() } else { gpu.count.to_string() });
+        for (resource, count) in advertised.into_iter().flatten() {
+            resources.insert(resource, count.to_string());
+        }
+    }
+    let resources = resources.into_iter().map(|(key, amount)| (format!("{TEMPLATE}/resources/{key}"), amount));
+    // A label whose tag would be too long it learns from DescribeNodegroup.
+    let fits = |(key, _): &(String, String)| key.len() <= TAG_KEY;
+    owned.into_iter().chain(labels).chain(taints).chain(resources).filter(fits).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn tags(advertised: Value) -> BTreeMap<String, String> {
+        let spec: EksSpec = serde_json::from_value(json!({
+            "network": {"own": {"cidr": "10.0.0.0/16", "zones": [], "nat": "one"}},
+            "endpoint": {"public": true, "private": true, "publicCidrs": []}, "authentication": "api", "support": "standard",
+            "deletionProtection": false, "addons": {}, "autoscaler": "cluster-autoscaler", "oidc": false,
+            "pools": {"l4": {"machines": ["g6.xlarge"], "ami": "AL2023_x86_64_NVIDIA", "diskGib": 200, "efa": false,
+                "maxUnavailable": 1, "repair": false, "advertised": advertised}},
+        }))
+        .expect("a specification");
+        let pool: PoolSpec = serde_json::from_value(json!({
+            "name": "l4", "size": {"min": 0, "max": 2}, "capacity": "spot", "labels": {"team": "research"},
+            "shape": {"cpu_millis": 3920, "memory_bytes": 8_589_934_592_u64, "pods": 58,
+                "gpu": {"resource": "nvidia.com/gpu", "pci_vendor": "10de", "count": 1}},
+            "taints": [{"key": "nvidia.com/gpu", "value": "present", "effect": "NoSchedule"}],
+        }))
+        .expect("a pool");
+        scaling_tags(&spec, &pool, "c")
+    }
+
+    #[test]
+    fn the_autoscaler_is_told_whose_a_group_is_and_what_a_node_leaves_to_pods() {
+        let tags = tags(json!({"nvidia.com/gpu": 1}));
+        let said = |key: &str| tags.get(&format!("k8s.io/cluster-autoscaler/{key}")).map(String::as_str);
+        assert_eq!((said("enabled"), said("c")), (Some("true"), Some("owned")));
+        assert_eq!(said("node-template/label/team"), Some("research"));
+        assert_eq!(said("node-template/taint/nvidia.com/gpu"), Some("present:NoSchedule"));
+        assert_eq!(said("node-template/resources/cpu"), Some("3920m"));
+        assert_eq!(said("node-template/resources/memory"), Some("8589934592"));
+        assert_eq!(said("node-template/resources/pods"), Some("58"));
+        let disk: u64 =
+            said("node-template/resources/ephemeral-storage").and_then(|disk| disk.parse().ok()).expect("a disk");
+        assert!(disk > 160 << 30 && disk < 180 << 30, "{disk}");
+        assert_eq!(said("node-template/resources/nvidia.com/gpu"), Some("1"));
+    }
+
+    #[test]
+    fn shares_are_told_by_their_own_name_and_whole_gpus_are_then_not_there() {
+        let tags = tags(json!({"nvidia.com/gpu.shared": 4}));
+        let said = |key: &str| tags[&format!("k8s.io/cluster-autoscaler/node-template/resources/{key}")].clone();
+        assert_eq!((said("nvidia.com/gpu.shared"), said("nvidia.com/gpu")), ("4".into(), "0".into()));
+    }
 }
 
 /// An add-on whose version nobody pinned keeps it while the cluster keeps its own: a default that AWS moves is no change of the

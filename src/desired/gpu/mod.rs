@@ -19,7 +19,7 @@ pub use types::{Advertiser, ExpectedLabel, GpuVendor, LabelWriter, PoolGpus};
 
 pub(super) use collect::collect;
 pub(crate) use drivers::driver_problem;
-pub(crate) use pools::{labels_at_birth, pool_gpus};
+pub(crate) use pools::{labels_at_birth, offered_by, pool_gpus};
 pub(crate) use quota::quota_units;
 pub(super) use releases::releases;
 pub(super) use sharing::of_one_gpu;

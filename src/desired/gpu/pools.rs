@@ -12,6 +12,11 @@ pub(crate) fn pool_gpus(blueprint: &Blueprint) -> BTreeMap<String, PoolGpus> {
     blueprint.node_pools.iter().filter_map(|pool| Some((pool.name.clone(), of_pool(blueprint, pool)?))).collect()
 }
 
+/// What a node of a pool offers, sharing counted; nothing where nobody advertises it.
+pub(crate) fn offered_by(blueprint: &Blueprint, pool: &NodePool) -> BTreeMap<String, u64> {
+    of_pool(blueprint, pool).map(|gpus| gpus.allocatable).unwrap_or_default()
+}
+
 fn of_pool(blueprint: &Blueprint, pool: &NodePool) -> Option<PoolGpus> {
     let accelerator = pool.accelerator.as_ref()?;
     let vendor = GpuVendor::of_pool(pool)?;
@@ -40,7 +45,11 @@ fn of_pool(blueprint: &Blueprint, pool: &NodePool) -> Option<PoolGpus> {
 
 /// Who advertises a pool's GPUs, which are of `vendor`.
 pub(crate) fn pool_advertiser(blueprint: &Blueprint, pool: &NodePool, vendor: GpuVendor) -> Advertiser {
-    advertiser_on(blueprint, NodeSystem::of_pool(blueprint.cluster.provider, pool), vendor)
+    let system = match crate::desired::auto_mode::is_on(blueprint) {
+        true => NodeSystem::EksAutoMode,
+        false => NodeSystem::of_pool(blueprint.cluster.provider, pool),
+    };
+    advertiser_on(blueprint, system, vendor)
 }
 
 /// Who advertises GPUs of `vendor` on nodes that run `system`.

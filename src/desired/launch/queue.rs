@@ -12,6 +12,7 @@ use super::state::{DesiredQueue, PLATFORM_LABEL, QUEUE_LABEL, QueueContent, Queu
 use crate::blueprint::schema::{Blueprint, Gang, Launch, NodePool, Queue, Variable, VariableKind};
 use crate::blueprint::{Bytes, Cpu};
 use crate::desired::Origin;
+use crate::desired::autoscaler::kept;
 use crate::desired::gang::LOCAL_QUEUE;
 use crate::desired::gpu::pool_gpus;
 use crate::desired::merge_patch::merge_patch;
@@ -175,13 +176,21 @@ impl Written<'_> {
         json!({"namespace": self.namespace, "labels": labels})
     }
 
+    fn pod_metadata(&self) -> Value {
+        let mut metadata = json!({"labels": self.labels()});
+        if let Some(annotations) = kept(self.blueprint) {
+            metadata["annotations"] = annotations;
+        }
+        metadata
+    }
+
     fn job(&self, said: Said<'_>) -> Value {
         let mut spec = json!({
             "backoffLimit": 0,
             // A terminating pod is not counted as failed before it has ended: the agent then sees why.
             "podReplacementPolicy": "Failed",
             "ttlSecondsAfterFinished": self.queue.keep.0,
-            "template": {"metadata": {"labels": self.labels()}, "spec": self.pod(said)},
+            "template": {"metadata": self.pod_metadata(), "spec": self.pod(said)},
         });
         if self.queue.pods > 1 {
             spec["parallelism"] = self.queue.pods.into();
@@ -209,7 +218,7 @@ impl Written<'_> {
             "tasks": [{
                 "name": "worker",
                 "replicas": self.queue.pods,
-                "template": {"metadata": {"labels": self.labels()}, "spec": pod},
+                "template": {"metadata": self.pod_metadata(), "spec": pod},
             }],
         });
         if let Some(priority) = &self.queue.priority {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use wbk_provider_api::{
-    Capacity, PoolSize, PoolSpec, ProviderKind, Shape, Taint, TaintEffect, Wanted, birth, node_taints,
+    Capacity, EksAutoscaler, PoolSize, PoolSpec, ProviderKind, Shape, Taint, TaintEffect, Wanted, birth, node_taints,
 };
 
 use crate::desired::{Advertiser, PoolGpus};
@@ -103,6 +103,19 @@ fn of_pool(wanted: &Wanted, pool: &PoolSpec, known: Option<&PoolGpus>, arch: &st
     for (key, value) in &born.labels {
         labels.set(key.clone(), LabelValue::Is(value.clone()));
     }
+    if auto_mode(wanted) {
+        for key in ["eks.amazonaws.com/nodegroup", "eks.amazonaws.com/capacityType"] {
+            labels.remove(key);
+        }
+        let capacity = if pool.capacity == Capacity::Spot { "spot" } else { "on-demand" };
+        for (key, value) in [
+            ("karpenter.sh/nodepool", pool.name.as_str()),
+            ("karpenter.sh/capacity-type", capacity),
+            ("eks.amazonaws.com/compute-type", "auto"),
+        ] {
+            labels.set(key, LabelValue::Is(value.to_owned()));
+        }
+    }
     // Nodes of a group that is somebody else's have what the blueprint writes.
     let eks = wanted.cluster.eks.as_ref().and_then(|eks| eks.pools.get(&pool.name));
     let is_given = eks.is_some_and(|eks| eks.group.is_some());
@@ -148,6 +161,10 @@ fn of_pool(wanted: &Wanted, pool: &PoolSpec, known: Option<&PoolGpus>, arch: &st
     }
     let node = Node { name: None, labels, taints, unschedulable: false, allocatable, pods: Vec::new() };
     let mut template = node.clone();
+    if cluster_autoscaler(wanted) {
+        // It knows what tags and DescribeNodegroup say, and no label that EKS may add besides (buildNodeFromTemplate).
+        template.labels = template.labels.exactly();
+    }
     for (resource, amount) in gpus.iter().flat_map(|gpus| &gpus.resources) {
         template.allocatable.set(resource, *amount);
     }
@@ -196,6 +213,16 @@ pub(super) fn platform_of(known: &PoolGpus) -> Option<String> {
 /// How the platform is called among the advertisers of a resource.
 pub(super) fn the_platform(why: &str) -> String {
     format!("the platform ({why})")
+}
+
+/// Whether Cluster Autoscaler makes the nodes of EKS.
+fn cluster_autoscaler(wanted: &Wanted) -> bool {
+    wanted.cluster.eks.as_ref().is_some_and(|eks| eks.autoscaler == EksAutoscaler::ClusterAutoscaler)
+}
+
+/// Whether the nodes are those of EKS Auto Mode.
+pub(super) fn auto_mode(wanted: &Wanted) -> bool {
+    wanted.cluster.eks.as_ref().is_some_and(|eks| eks.autoscaler == EksAutoscaler::AutoMode)
 }
 
 /// Whether something adds nodes to a pool when pods wait.

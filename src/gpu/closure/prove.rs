@@ -11,7 +11,7 @@ use super::super::scheduler::{
     taint_text, verdict,
 };
 use super::arrive::World;
-use super::group::{Group, of_pools};
+use super::group::{Group, auto_mode, of_pools};
 use super::live::{LiveNode, asked, of_live};
 use super::proof::{
     Broken, Can, Link, NodeLabel, NodeResource, Place, PoolProof, Proof, Rule, Standing, Unseen, WorkloadProof,
@@ -51,7 +51,10 @@ pub fn prove(question: &Question<'_>) -> Proof {
     let manifests = manifests(question);
     let context = Context::of(&manifests, existing || !question.unrendered.is_empty());
     let mut all = workloads(&manifests, &context);
-    all.extend(system_workloads(desired.wanted.cluster.provider).iter().map(of_system));
+    // Auto Mode's nodes have DNS in them.
+    if !auto_mode(&desired.wanted) {
+        all.extend(system_workloads(desired.wanted.cluster.provider).iter().map(of_system));
+    }
     let groups = match (existing, question.live_nodes) {
         (false, _) => of_pools(&desired.wanted, &desired.gpus, question.arch),
         (true, Some(nodes)) => {

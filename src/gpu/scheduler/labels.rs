@@ -114,6 +114,12 @@ impl Labels {
         self.map.remove(key);
     }
 
+    /// These and no others.
+    pub fn exactly(mut self) -> Self {
+        self.may_have.clear();
+        self
+    }
+
     /// Says that labels with a prefix may be there.
     pub fn may_have(&mut self, keys: MayHave) {
         if !self.may_have.contains(&keys) {

@@ -138,7 +138,10 @@ impl Draft<'_> {
             .filter(|step| match &step.target {
                 Target::Object(id) => {
                     let kind = id.key().kind;
-                    step.expect == Expect::New && !is_builtin(&kind) && !brought.contains_key(&kind)
+                    step.expect == Expect::New
+                        && !is_builtin(&kind)
+                        && !brought.contains_key(&kind)
+                        && !self.desired.promises.cluster_kinds.contains(&kind)
                 }
                 Target::Cluster(_) | Target::NodePool(_) | Target::Part(_) | Target::Release(_) | Target::Queue(_) => {
                     false

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use super::{
-    advertiser, api_server, canary, claims, closure, custom_resources, gang, gpus, identity, labels, launch,
-    launch_mounts, limits, metrics, namespaces, nodes, pod_security, polling, preemption, priorities, quota, rbac,
-    releases, sample_job, scale, secrets, server, service_accounts, shapes, smi, workloads,
+    advertiser, api_server, autoscaler, canary, claims, closure, custom_resources, gang, gpus, identity, labels,
+    launch, launch_mounts, limits, metrics, namespaces, nodes, pod_security, polling, preemption, priorities, quota,
+    rbac, releases, sample_job, scale, secrets, server, service_accounts, shapes, smi, workloads,
 };
 use crate::desired::Desired;
 use crate::verify::check::Check;
@@ -15,6 +15,7 @@ pub(in crate::verify) fn derive(desired: &Desired) -> Vec<Arc<dyn Check>> {
     let mut checks = Vec::new();
     api_server::derive(desired, &mut checks);
     nodes::derive(desired, &mut checks);
+    autoscaler::derive(desired, &mut checks);
     shapes::derive(desired, &mut checks);
     gpus::derive(desired, &mut checks);
     advertiser::derive(desired, &mut checks);

@@ -3,6 +3,7 @@
 mod advertiser;
 mod advertisers;
 mod api_server;
+mod autoscaler;
 mod canary;
 mod claims;
 mod closure;

@@ -8,7 +8,7 @@ use crate::version::Minor;
 use crate::world::ClusterFound;
 
 /// Fields that only a new cluster has otherwise.
-const FIXED: [&str; 2] = ["role", "encryptionKey"];
+const FIXED: [&str; 3] = ["role", "encryptionKey", "autoMode"];
 
 impl Draft<'_> {
     pub(super) fn cluster(&mut self) {

@@ -21,7 +21,7 @@ fn before(sort: &str) -> &'static [&'static str] {
 }
 
 /// Sorts that are inside the cluster and go with it.
-const INSIDE: [&str; 3] = [sort::ACCESS_ENTRY, sort::ADDON, sort::POD_IDENTITY];
+const INSIDE: [&str; 4] = [sort::ACCESS_ENTRY, sort::NODE_ACCESS, sort::ADDON, sort::POD_IDENTITY];
 
 /// What removes what controllers made in AWS, while they still run: somebody's way in, and somebody's data, so that each goes only when
 /// named.

@@ -156,6 +156,7 @@ fn is_fixed(part: &Part, path: &str) -> bool {
         | Part::Role(_)
         | Part::OidcProvider {}
         | Part::AccessEntry { .. }
+        | Part::NodeAccess { .. }
         | Part::Addon { .. }
         | Part::PodIdentity { .. }
         | Part::LoadBalancer { .. }

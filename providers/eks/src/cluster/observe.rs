@@ -55,6 +55,7 @@ pub(crate) fn found(cluster: &Cluster, marks: &Marks, names: &Names) -> ClusterF
             Some(_) | None => EksSupport::Extended,
         },
         deletion_protection: cluster.deletion_protection.unwrap_or(false),
+        auto_mode: cluster.compute_config.as_ref().and_then(|compute| compute.enabled).unwrap_or(false),
     };
     let health = cluster.health.as_ref();
     ClusterFound {

@@ -1,8 +1,10 @@
 //! Makes, changes and removes the cluster, and waits for it.
 
+use aws_sdk_eks::operation::create_cluster::builders::CreateClusterFluentBuilder;
 use aws_sdk_eks::types::{
-    AuthenticationMode, CreateAccessConfigRequest, EncryptionConfig, LogSetup, LogType, Logging, Provider, SupportType,
-    UpdateAccessConfigRequest, UpgradePolicyRequest, VpcConfigRequest,
+    AuthenticationMode, BlockStorage, ComputeConfigRequest, CreateAccessConfigRequest, ElasticLoadBalancing,
+    EncryptionConfig, KubernetesNetworkConfigRequest, LogSetup, LogType, Logging, Provider, StorageConfigRequest,
+    SupportType, UpdateAccessConfigRequest, UpgradePolicyRequest, VpcConfigRequest,
 };
 use wbk_provider_api::{EksSupport, Progress};
 
@@ -59,11 +61,23 @@ pub async fn create(
                 .set_encryption_config(shape.encryption_key.as_ref().map(|key| vec![encryption(key)]))
                 .set_tags(Some(tags.clone().into_iter().collect()))
                 .client_request_token(work.client_token("cluster"));
+            let request = if shape.auto_mode { auto_mode(request) } else { request };
             async move { request.send().await.map(drop).map_err(AwsError::sdk(format!("create EKS cluster {name}"))) }
         })
         .await?;
     }
     wait_until_active(work).await
+}
+
+/// The three go on together or not at all (EKS user guide, "Create an EKS Auto Mode Cluster"). Its own node pools are left out, and so
+/// is their role: the platform's pools bring theirs.
+fn auto_mode(request: CreateClusterFluentBuilder) -> CreateClusterFluentBuilder {
+    let balancing = ElasticLoadBalancing::builder().enabled(true).build();
+    let storage = BlockStorage::builder().enabled(true).build();
+    request
+        .compute_config(ComputeConfigRequest::builder().enabled(true).build())
+        .kubernetes_network_config(KubernetesNetworkConfigRequest::builder().elastic_load_balancing(balancing).build())
+        .storage_config(StorageConfigRequest::builder().block_storage(storage).build())
 }
 
 fn support(support: EksSupport) -> SupportType {

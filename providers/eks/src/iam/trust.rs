@@ -39,6 +39,7 @@ pub fn document(trust: &Trust, place: &Place<'_>) -> Option<Value> {
     };
     match trust {
         Trust::ControlPlane => service("eks.amazonaws.com", &["sts:AssumeRole"]),
+        Trust::AutoMode => service("eks.amazonaws.com", &["sts:AssumeRole", "sts:TagSession"]),
         // EC2 is another principal in China; EKS is not.
         Trust::Nodes if place.partition == "aws-cn" => service("ec2.amazonaws.com.cn", &["sts:AssumeRole"]),
         Trust::Nodes => service("ec2.amazonaws.com", &["sts:AssumeRole"]),
@@ -66,7 +67,7 @@ fn statement(statement: Value) -> Value {
 pub fn trust_of(found: &Value, place: &Place<'_>) -> Trust {
     let found = canonical(found);
     let account = service_account(&found, place);
-    let known = [Some(Trust::ControlPlane), Some(Trust::Nodes), Some(Trust::Pods), account];
+    let known = [Some(Trust::ControlPlane), Some(Trust::AutoMode), Some(Trust::Nodes), Some(Trust::Pods), account];
     let same = |trust: &Trust| document(trust, place).is_some_and(|document| canonical(&document) == found);
     known.into_iter().flatten().find(same).unwrap_or(Trust::Other(found))
 }
@@ -89,9 +90,9 @@ mod tests {
         issuer: Some("https://oidc.eks.us-west-2.amazonaws.com/id/ABC"),
     };
 
-    fn all() -> [Trust; 4] {
+    fn all() -> [Trust; 5] {
         let account = Trust::ServiceAccount { namespace: "jobs".into(), name: "default".into() };
-        [Trust::ControlPlane, Trust::Nodes, Trust::Pods, account]
+        [Trust::ControlPlane, Trust::AutoMode, Trust::Nodes, Trust::Pods, account]
     }
 
     #[test]

@@ -9,8 +9,17 @@ use wbk_provider_api::PartId;
 use crate::aws::Aws;
 use crate::error::{AwsError, AwsErrorKind};
 use crate::marks::Marks;
+use crate::names::{self, Names};
 use crate::part::{Found, Part, sort};
+use crate::shape::RoleRef;
 use crate::work::Work;
+
+/// The type of entries of Auto Mode's nodes (EKS API, CreateAccessEntry).
+const OF_NODES: &str = "EC2";
+/// What they may (EKS user guide, "Create a Node Class for Amazon EKS").
+const NODE_POLICY: &str = "AmazonEKSAutoNodePolicy";
+/// The name of the part.
+pub(crate) const NODES: &str = "nodes";
 
 /// Policies by name, each with its namespaces.
 pub(crate) type Policies = BTreeMap<String, BTreeSet<String>>;
@@ -18,6 +27,7 @@ pub(crate) type Policies = BTreeMap<String, BTreeSet<String>>;
 pub(super) async fn observe(
     aws: &Aws,
     marks: &Marks,
+    names: &Names,
     wanted: &BTreeMap<PartId, Part>,
     one: Option<&str>,
 ) -> Result<BTreeMap<PartId, Found>, AwsError> {
@@ -25,7 +35,7 @@ pub(super) async fn observe(
         Some(principal) => vec![principal.to_owned()],
         None => principals(aws, marks).await?,
     };
-    let looked = try_join_all(principals.iter().map(|principal| look(aws, marks, principal, wanted))).await?;
+    let looked = try_join_all(principals.iter().map(|principal| look(aws, marks, principal, (names, wanted)))).await?;
     Ok(looked.into_iter().flatten().collect())
 }
 
@@ -63,11 +73,18 @@ async fn look(
     aws: &Aws,
     marks: &Marks,
     principal: &str,
-    wanted: &BTreeMap<PartId, Part>,
+    (names, wanted): (&Names, &BTreeMap<PartId, Part>),
 ) -> Result<Option<(PartId, Found)>, AwsError> {
     let id = PartId::new(sort::ACCESS_ENTRY, principal);
     let Some(entry) = describe(aws, marks, principal).await? else { return Ok(None) };
     let tags: BTreeMap<String, String> = entry.tags.clone().unwrap_or_default().into_iter().collect();
+    if entry.r#type.as_deref() == Some(OF_NODES) {
+        let is_there = marks.are_on(&tags) && policies(aws, marks, principal).await?.contains_key(NODE_POLICY);
+        let part = Part::NodeAccess { role: names.role(principal) };
+        let found = Found { id: entry.access_entry_arn.unwrap_or_default(), part, tags, issues: Vec::new() };
+        // One without its policy is made so by making it again.
+        return Ok(is_there.then(|| (PartId::new(sort::NODE_ACCESS, NODES), found)));
+    }
     if !marks.are_on(&tags) && !wanted.contains_key(&id) {
         return Ok(None);
     }
@@ -126,6 +143,28 @@ pub(super) async fn create(
         .client_request_token(work.client_token(&format!("access {principal}")));
     request.send().await.map_err(AwsError::sdk(format!("create the access entry of {principal}")))?;
     associate(work, principal, wanted).await
+}
+
+/// Lets Auto Mode's nodes in, or finds that a former try did.
+pub(super) async fn admit_nodes(
+    work: &Work<'_>,
+    role: &RoleRef,
+    tags: &BTreeMap<String, String>,
+) -> Result<(), AwsError> {
+    let principal = names::role_arn(work, role).await?;
+    if describe(work.aws, work.marks, &principal).await?.is_none() {
+        let request = work
+            .aws
+            .eks
+            .create_access_entry()
+            .cluster_name(&work.marks.cluster)
+            .principal_arn(&principal)
+            .r#type(OF_NODES)
+            .set_tags(Some(tags.clone().into_iter().collect()))
+            .client_request_token(work.client_token("access of nodes"));
+        request.send().await.map_err(AwsError::sdk("create the access entry of the nodes"))?;
+    }
+    associate(work, &principal, &Policies::from([(NODE_POLICY.to_owned(), BTreeSet::new())])).await
 }
 
 pub(super) async fn update(

@@ -11,7 +11,7 @@ use wbk_provider_api::{PartId, Why};
 use crate::aws::Aws;
 use crate::error::AwsError;
 use crate::marks::Marks;
-use crate::names::Names;
+use crate::names::{self, Names};
 use crate::part::{Found, Part, sort};
 use crate::work::Work;
 
@@ -35,7 +35,10 @@ pub async fn observe(
     let asked = |sort: &str| only.is_none_or(|id| id.sort == sort);
     let (addons, access, identities) = futures::join!(
         when(asked(sort::ADDON), addons::observe(aws, marks, wanted, one(sort::ADDON))),
-        when(asked(sort::ACCESS_ENTRY), access::observe(aws, marks, wanted, one(sort::ACCESS_ENTRY))),
+        when(
+            asked(sort::ACCESS_ENTRY) || asked(sort::NODE_ACCESS),
+            access::observe(aws, marks, names, wanted, one(sort::ACCESS_ENTRY))
+        ),
         when(asked(sort::POD_IDENTITY), identities::observe(aws, marks, names, one(sort::POD_IDENTITY)))
     );
     let mut seen = InsideSeen::default();
@@ -69,6 +72,7 @@ pub async fn create(work: &Work<'_>, part: &Part, tags: &BTreeMap<String, String
         Part::AccessEntry { principal, groups, policies } => {
             access::create(work, principal, groups, policies, tags).await
         }
+        Part::NodeAccess { role } => access::admit_nodes(work, role, tags).await,
         Part::PodIdentity { namespace, service_account, role } => {
             identities::create(work, (namespace, service_account), role, tags).await
         }
@@ -88,6 +92,7 @@ pub async fn update(work: &Work<'_>, part: &Part, tags: &BTreeMap<String, String
         Part::AccessEntry { principal, groups, policies } => {
             access::update(work, principal, groups, policies, tags).await
         }
+        Part::NodeAccess { role } => access::admit_nodes(work, role, tags).await,
         Part::PodIdentity { namespace, service_account, role } => {
             identities::update(work, (namespace, service_account), role, tags).await
         }
@@ -103,6 +108,7 @@ pub async fn delete(work: &Work<'_>, part: &Part, name: &str) -> Result<(), AwsE
     match part {
         Part::Addon { .. } => addons::delete(work, name).await,
         Part::AccessEntry { principal, .. } => access::delete(work, principal).await,
+        Part::NodeAccess { role } => access::delete(work, &names::role_arn(work, role).await?).await,
         Part::PodIdentity { namespace, service_account, .. } => {
             identities::delete(work, namespace, service_account).await
         }

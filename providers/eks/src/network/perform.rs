@@ -23,6 +23,7 @@ pub async fn create(work: &Work<'_>, id: &PartId, part: &Part, tags: &Tags) -> R
         Part::Role(_)
         | Part::OidcProvider {}
         | Part::AccessEntry { .. }
+        | Part::NodeAccess { .. }
         | Part::Addon { .. }
         | Part::PodIdentity { .. }
         | Part::LoadBalancer { .. }

@@ -40,6 +40,7 @@ fn eks_pool(machines: &[&str]) -> EksPool {
         zones: BTreeSet::new(),
         max_unavailable: 1,
         repair: false,
+        advertised: BTreeMap::new(),
     }
 }
 

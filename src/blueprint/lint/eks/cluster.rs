@@ -1,6 +1,5 @@
 //! The cluster itself: where, which version, who gets in.
 
-use wbk_provider_api::EksAutoscaler;
 use wbk_provider_eks::catalog::{ACCESS_POLICIES, ADDONS};
 
 use super::super::Report;
@@ -18,7 +17,6 @@ const PUBLIC_CIDRS: usize = 40;
 
 pub(super) fn rules(report: &mut Report<'_>) {
     place(report);
-    autoscaler(report);
     not_yet(report);
     let blueprint = &report.loaded.blueprint;
     if let Some(section) = &blueprint.cluster.eks {
@@ -27,9 +25,6 @@ pub(super) fn rules(report: &mut Report<'_>) {
         addons(report, section);
         tags(report, section);
         arns(report, section);
-        if section.autoscaler == Some(EksAutoscaler::None) {
-            unscaled(report);
-        }
     }
 }
 
@@ -215,20 +210,6 @@ fn arns(report: &mut Report<'_>, section: &EksSection) {
     }
 }
 
-/// The groups get what Cluster Autoscaler reads; it itself is not brought yet, and must not be missed silently.
-fn autoscaler(report: &mut Report<'_>) {
-    let blueprint = &report.loaded.blueprint;
-    let wanted = crate::desired::cluster_spec(blueprint).eks.map(|eks| eks.autoscaler);
-    let brought = blueprint.charts.iter().any(|chart| chart.chart.contains("cluster-autoscaler"));
-    if wanted == Some(EksAutoscaler::ClusterAutoscaler) && !brought {
-        report.warning(
-            steps!["cluster", "eks", "autoscaler"],
-            "pools have room to grow; their groups are tagged for Cluster Autoscaler, which wbk-infra does not run yet: nothing adds a node",
-            "add its chart under `charts:` (https://kubernetes.github.io/autoscaler), with an identity for its service account",
-        );
-    }
-}
-
 /// What the language knows and nobody makes yet.
 fn not_yet(report: &mut Report<'_>) {
     for (index, pool) in report.loaded.blueprint.node_pools.iter().enumerate() {
@@ -240,27 +221,6 @@ fn not_yet(report: &mut Report<'_>) {
         if eks.capacity_block.is_some() {
             let hint = "remove it; write `capacity: spot`, or nothing for on demand";
             report.error(steps!["nodePools", index, "eks", "capacityBlock"], "not supported yet", hint);
-        }
-    }
-}
-
-/// Pools that nobody would ever scale.
-fn unscaled(report: &mut Report<'_>) {
-    let pools = report.loaded.blueprint.node_pools.iter().enumerate();
-    // Whoever scales somebody else's group was there before.
-    for (index, pool) in pools.filter(|(_, pool)| !super::given::is_given(pool)) {
-        let path = steps!["nodePools", index, "size"];
-        let max = pool.size.max.unwrap_or(pool.size.min.max(1));
-        if pool.size.min == 0 {
-            report.error(
-                path,
-                "the pool begins empty, and with `autoscaler: none` nothing ever adds a node: EKS itself does not",
-                "write `autoscaler: cluster-autoscaler`, or `min: 1`",
-            );
-        } else if max > pool.size.min {
-            let message =
-                format!("with `autoscaler: none` the pool stays at {}: nothing scales it to {max}", pool.size.min);
-            report.warning(path, &message, "write `autoscaler: cluster-autoscaler`, or one size");
         }
     }
 }

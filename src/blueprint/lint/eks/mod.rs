@@ -8,6 +8,7 @@ mod images;
 mod machines;
 mod network;
 mod pools;
+mod scaling;
 
 use wbk_provider_api::ProviderKind;
 
@@ -22,6 +23,7 @@ pub(super) fn rules(report: &mut Report<'_>) {
     given::rules(report);
     network::rules(report);
     pools::rules(report);
+    scaling::rules(report);
     identities::rules(report);
 }
 
