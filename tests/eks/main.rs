@@ -1,5 +1,7 @@
 //! Whole platforms on EKS, by the program itself, against the emulators of docs/eks-testing.md.
 
+mod auto_mode;
+mod autoscaler;
 mod drift;
 mod given;
 mod import;
@@ -197,7 +199,8 @@ fn a_platform_is_made_seen_changed_mended_and_taken_away() {
     assert_eq!(group["taints"][0]["key"], "nvidia.com/gpu");
     assert_eq!(group["scalingConfig"]["maxSize"], 2);
     let associations = world.aws(&["eks", "list-pod-identity-associations", "--cluster-name", "small"]);
-    assert_eq!(associations["associations"].as_array().map(Vec::len), Some(1));
+    // The trainer, and Cluster Autoscaler.
+    assert_eq!(associations["associations"].as_array().map(Vec::len), Some(2));
 
     // In place.
     world.blueprint(|text| text.replace("team: research", "team: vision").replace("max: 2}", "max: 4}"));

@@ -94,7 +94,7 @@ impl<'a> About<'a> {
     }
 }
 
-const INSIDE: [&str; 3] = [sort::ACCESS_ENTRY, sort::ADDON, sort::POD_IDENTITY];
+const INSIDE: [&str; 4] = [sort::ACCESS_ENTRY, sort::NODE_ACCESS, sort::ADDON, sort::POD_IDENTITY];
 
 /// Looks at it.
 pub(crate) async fn world(aws: &Aws, wanted: &Wanted, about: About<'_>) -> World {
