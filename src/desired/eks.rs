@@ -142,11 +142,12 @@ pub(crate) fn scaler(blueprint: &Blueprint) -> Option<EksAutoscaler> {
     (cluster.provider == ProviderKind::Eks).then(|| said().unwrap_or_else(|| usual_scaler(blueprint)))
 }
 
-/// Whoever gives a pool room wants it used.
+/// Whoever gives a pool room wants it used. In a given cluster whoever adds nodes now goes on with it.
 fn usual_scaler(blueprint: &Blueprint) -> EksAutoscaler {
+    let given = blueprint.cluster.eks.as_ref().is_some_and(|section| section.given.is_some());
     let has_room =
         blueprint.node_pools.iter().any(|pool| pool.size.max.unwrap_or(pool.size.min.max(1)) > pool.size.min);
-    if has_room { EksAutoscaler::ClusterAutoscaler } else { EksAutoscaler::None }
+    if has_room && !given { EksAutoscaler::ClusterAutoscaler } else { EksAutoscaler::None }
 }
 
 fn pool(blueprint: &Blueprint, pool: &NodePool) -> EksPool {

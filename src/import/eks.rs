@@ -12,7 +12,7 @@ use wbk_provider_eks::wanted::{ADDON_IDENTITIES, identity_role};
 
 use super::{Remark, Written};
 use crate::blueprint::{Blueprint, to_yaml};
-use crate::desired::{Protect, derived_labels, derived_taints};
+use crate::desired::{AUTOSCALER, Protect, derived_labels, derived_taints};
 
 /// Add-ons that every cluster of the tool's own has, and the one that node repair brings.
 const OWN_ADDONS: [&str; 5] =
@@ -318,8 +318,9 @@ impl Writer<'_> {
         let seen = self.seen;
         let mut identities: BTreeMap<String, Vec<Value>> = BTreeMap::new();
         let of_addons = |namespace: &str, account: &str| {
-            namespace == "kube-system"
-                && ADDON_IDENTITIES.iter().any(|(addon, own, _)| *own == account && seen.addons.contains_key(*addon))
+            // Cluster Autoscaler's follows from who scales the pools.
+            let of_addon = |(addon, own, _): &(&str, &str, &str)| *own == account && seen.addons.contains_key(*addon);
+            namespace == "kube-system" && (account == AUTOSCALER || ADDON_IDENTITIES.iter().any(of_addon))
         };
         let role = |namespace: &str, account: &str| match &seen
             .parts

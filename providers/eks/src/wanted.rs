@@ -544,6 +544,18 @@ fn scaling_tags(spec: &EksSpec, pool: &PoolSpec, cluster: &str) -> BTreeMap<Stri
     owned.into_iter().chain(labels).chain(taints).chain(resources).filter(fits).collect()
 }
 
+/// An add-on whose version nobody pinned keeps it while the cluster keeps its own: a default that AWS moves is no change of the
+/// blueprint's.
+pub(crate) fn addon_that_stays(wanted: &Wanted, world: &World, name: &str) -> Option<String> {
+    let cluster = world.cluster.present()?;
+    let version = wanted.cluster.version.as_ref().unwrap_or(&cluster.shape.version);
+    let found = world.parts.get(&PartId::new(sort::ADDON, name))?;
+    match &found.part {
+        Part::Addon { version: has, .. } if *version == cluster.shape.version => Some(has.clone()),
+        _ => None,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -590,17 +602,5 @@ mod tests {
         let tags = tags(json!({"nvidia.com/gpu.shared": 4}));
         let said = |key: &str| tags[&format!("k8s.io/cluster-autoscaler/node-template/resources/{key}")].clone();
         assert_eq!((said("nvidia.com/gpu.shared"), said("nvidia.com/gpu")), ("4".into(), "0".into()));
-    }
-}
-
-/// An add-on whose version nobody pinned keeps it while the cluster keeps its own: a default that AWS moves is no change of the
-/// blueprint's.
-pub(crate) fn addon_that_stays(wanted: &Wanted, world: &World, name: &str) -> Option<String> {
-    let cluster = world.cluster.present()?;
-    let version = wanted.cluster.version.as_ref().unwrap_or(&cluster.shape.version);
-    let found = world.parts.get(&PartId::new(sort::ADDON, name))?;
-    match &found.part {
-        Part::Addon { version: has, .. } if *version == cluster.shape.version => Some(has.clone()),
-        _ => None,
     }
 }
