@@ -12,6 +12,24 @@ use serde_json::Value;
 
 use crate::StandError;
 
+/// What of EC2 moto does not have, and fakecloud does: placement groups, and capacity reservations with their blocks.
+const NOT_IN_MOTO: [&str; 7] = [
+    "CreatePlacementGroup",
+    "DescribePlacementGroups",
+    "DeletePlacementGroup",
+    "CreateCapacityReservation",
+    "DescribeCapacityReservations",
+    "DescribeCapacityBlockOfferings",
+    "PurchaseCapacityBlock",
+];
+/// The service that they are, for [`Emulators::send`].
+const RESERVED: &str = "ec2, as fakecloud has it";
+
+/// The service that an operation is sent to.
+pub(crate) fn service_of<'a>(service: &'a str, operation: &str) -> &'a str {
+    if service == "ec2" && NOT_IN_MOTO.contains(&operation) { RESERVED } else { service }
+}
+
 /// A client of both.
 #[derive(Clone)]
 pub(crate) struct Emulators {
@@ -35,7 +53,7 @@ impl Emulators {
     /// those of its node groups. moto's EC2 has 1395 real instance types and checks what it is given; fakecloud's has nine.
     fn of(&self, service: &str) -> SocketAddr {
         match service {
-            "eks" | "iam" | "sts" | "autoscaling" => self.fakecloud,
+            "eks" | "iam" | "sts" | "autoscaling" | RESERVED => self.fakecloud,
             _ => self.moto,
         }
     }

@@ -126,6 +126,22 @@ impl Stand {
         self.parts().front.lag(lag);
     }
 
+    /// A node group that has nodes is DEGRADED from now on, with this issue.
+    pub fn degrade_node_group(&self, cluster: &str, group: &str, code: &str, message: &str) {
+        let issue = Issue { code: code.into(), message: message.into() };
+        self.parts().front.degrade_node_group(cluster, group, Some(issue));
+    }
+
+    /// It is well again.
+    pub fn heal_node_group(&self, cluster: &str, group: &str) {
+        self.parts().front.degrade_node_group(cluster, group, None);
+    }
+
+    /// Capacity blocks that were bought begin now.
+    pub fn begin_capacity_blocks(&self) {
+        self.parts().front.begin_capacity_blocks();
+    }
+
     /// What goes wrong from now on: microburst's rules (`[{"service": "eks", "operation": "CreateNodegroup", "times": 2, "error":
     /// {"code": "ThrottlingException", "status": 429}}]`; also `reset`, `latency`). An empty list takes them away.
     ///

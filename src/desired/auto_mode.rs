@@ -85,7 +85,7 @@ fn node_class(spec: &EksSpec, pool: &EksPool, marks: &Marks) -> Value {
         "subnetSelectorTerms": subnets,
         // The cluster's own security group, as EKS tags it.
         "securityGroupSelectorTerms": [{"tags": {"aws:eks:cluster-name": marks.cluster}}],
-        "ephemeralStorage": {"size": format!("{}Gi", pool.disk_gib)},
+        "ephemeralStorage": {"size": format!("{}Gi", pool.disk.gib)},
         // No tags: the cluster's role may tag machines with AWS' own keys alone (AmazonEKSComputePolicy).
     })
 }

@@ -3,15 +3,16 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use wbk_provider_api::{
-    EksAccess, EksAddon, EksAutoscaler, EksEndpoint, EksIdentity, EksIdentityWay, EksNat, EksNetwork, EksPool, EksSpec,
-    ProviderKind,
+    EksAccess, EksAddon, EksAutoscaler, EksDisk, EksEndpoint, EksIdentity, EksIdentityWay, EksNat, EksNetwork, EksPool,
+    EksSpec, ProviderKind,
 };
 use wbk_provider_eks::catalog::{self, Machine};
-use wbk_provider_eks::marks::Marks;
+use wbk_provider_eks::marks::{Marks, partition_of};
 use wbk_provider_eks::wanted::identity_role;
 
+use super::ecr;
 use crate::blueprint::Blueprint;
-use crate::blueprint::schema::{EksAddonEntry, EksPoolSection, EksSection, Identity, NodePool};
+use crate::blueprint::schema::{EksAddonEntry, EksDiskEntry, EksPoolSection, EksSection, Identity, NodePool};
 
 /// Addresses of a network whose blueprint names none: the largest that a VPC may have.
 const CIDR: &str = "10.0.0.0/16";
@@ -154,17 +155,25 @@ fn pool(blueprint: &Blueprint, pool: &NodePool) -> EksPool {
     let section = pool.eks.clone().unwrap_or_else(|| EksPoolSection { max_unavailable: 1, ..Default::default() });
     let machine = machine(pool);
     let named = pool.machine.clone().or_else(|| machine.map(|machine| machine.name.clone()));
-    let disk = match section.disk {
+    let gib = match section.disk.as_ref().and_then(EksDiskEntry::size) {
         Some(bytes) => u32::try_from(bytes.0.div_ceil(1 << 30)).unwrap_or(u32::MAX),
         None if pool.accelerator.is_some() => GPU_DISK_GIB,
         None => DISK_GIB,
+    };
+    let more = section.disk.as_ref().and_then(|disk| disk.full().cloned()).unwrap_or_default();
+    let disk = EksDisk {
+        gib,
+        kind: more.kind.map(|kind| kind.as_str().to_owned()),
+        throughput: more.throughput,
+        iops: more.iops,
+        key: more.key,
     };
     EksPool {
         group: section.group,
         version: section.version,
         machines: named.into_iter().chain(section.also).collect(),
         ami: section.ami.unwrap_or_else(|| machine.map_or("AL2023_x86_64_STANDARD", catalog::ami).to_owned()),
-        disk_gib: disk,
+        disk,
         efa: section.efa,
         capacity_block: section.capacity_block,
         zones: section.zones.into_iter().collect(),
@@ -194,22 +203,38 @@ pub(super) fn role_annotation(blueprint: &Blueprint, namespace: &str, identity: 
 }
 
 fn identities(blueprint: &Blueprint) -> Vec<EksIdentity> {
+    let partition = partition_of(blueprint.cluster.region.as_deref().unwrap_or_default());
     let mut identities: Vec<EksIdentity> = blueprint
         .namespaces
         .iter()
         .flat_map(|namespace| {
             namespace.identities.iter().filter_map(|identity| {
                 let grants = identity.grants.eks.as_ref()?;
+                let mut inline = grants.inline.clone();
+                let region = blueprint.cluster.region.as_deref().unwrap_or_default();
+                let account = blueprint.cluster.eks.as_ref().and_then(|eks| eks.account.as_deref());
+                if let Some(policy) = ecr::policy(&grants.ecr, partition, region, account) {
+                    inline.insert(ecr::POLICY.to_owned(), policy);
+                }
                 Some(EksIdentity {
                     namespace: namespace.name.clone(),
                     service_account: identity.service_account.clone(),
                     via: grants.via,
                     policies: grants.policies.iter().cloned().collect(),
-                    inline: grants.inline.clone(),
+                    inline,
                 })
             })
         })
         .collect();
+    let same = |one: &EksIdentity, other: &EksIdentity| {
+        (&one.namespace, &one.service_account) == (&other.namespace, &other.service_account)
+    };
+    for builder in ecr::builders(blueprint, partition) {
+        // What somebody wrote for it is what it gets.
+        if !identities.iter().any(|own| same(own, &builder)) {
+            identities.push(builder);
+        }
+    }
     identities.extend(super::autoscaler::identity(blueprint, &identities));
     identities
         .sort_by(|one, other| (&one.namespace, &one.service_account).cmp(&(&other.namespace, &other.service_account)));

@@ -10,7 +10,9 @@ mod brought;
 mod charts;
 mod collect;
 mod cost;
+mod ecr;
 mod eks;
+mod fabric;
 mod fake_gpu;
 mod gang;
 mod gpu;
@@ -54,7 +56,9 @@ pub(crate) use autoscaler::{
     is_brought as autoscaler_is_brought, release as autoscaler_release, status as autoscaler_status,
 };
 pub(crate) use charts::is_chart_path;
+pub(crate) use ecr::{POLICY as ECR_POLICY, of as ecr_of};
 pub(crate) use eks::{machine as eks_machine, scaler as eks_scaler};
+pub(crate) use fabric::{FABRIC, HUGE_PAGES, fabrics};
 pub(crate) use gpu::{driver_problem, mig, pool_gpus};
 pub(crate) use launch::{
     OLDEST_CHART, breaks_launch_sweeps, file_key, forces_security_context, namespace_of, offers, pool_of,

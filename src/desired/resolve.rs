@@ -11,8 +11,8 @@ use super::namespaces::hard;
 use super::pools::wanted;
 use super::state::{Desired, Policy, Promises};
 use super::{
-    access, auto_mode, autoscaler, charts, cost, fake_gpu, gang, gpu, launch, managed, monitoring, namespaces, raw,
-    server,
+    access, auto_mode, autoscaler, charts, cost, fabric, fake_gpu, gang, gpu, launch, managed, monitoring, namespaces,
+    raw, server,
 };
 use crate::blueprint::schema::Blueprint;
 use crate::blueprint::{Files, Loaded, Problem, Problems, Severity, is_expired, join, rules, steps};
@@ -49,6 +49,7 @@ fn build(loaded: &Loaded, files: &dyn Files, today: Date) -> (Desired, Vec<Probl
     auto_mode::collect(&mut collector);
     namespaces::collect(&mut collector);
     gpu::collect(&mut collector);
+    fabric::collect(&mut collector);
     gang::collect(&mut collector);
     monitoring::collect(&mut collector);
     let mut releases = charts::collect(&mut collector, files);

@@ -361,6 +361,21 @@ fn provider(live: &Live, around: &Surroundings<'_>, moved: &mut Moved) {
     for foreign in &live.provider.foreign {
         moved.items.push(item(&foreign.to_string(), None, DriftKind::Added, Severity::Warning, None));
     }
+    // What is wrong with a pool and no operation mends.
+    for (name, pool) in &live.provider.pools {
+        let target = wbk_provider_api::ProviderTarget::NodePool(name.clone());
+        let Some(pool) = pool.present().filter(|_| !around.operations.iter().any(|one| one.target == target)) else {
+            continue;
+        };
+        for field in &pool.deviations {
+            let path = Some(field.path.clone());
+            moved.items.push(DriftItem {
+                old: field.new.clone(),
+                new: field.old.clone(),
+                ..item(&target.to_string(), path, kind_of(&field.old, &field.new), Severity::Warning, None)
+            });
+        }
+    }
     let pools = live.provider.pools.values().filter(|pool| pool.present().is_some()).count();
     let touched = around.operations.iter().filter(|operation| operation.action != OperationAction::Delete).count();
     moved.clean += (pools + 1).saturating_sub(touched);

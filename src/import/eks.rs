@@ -8,6 +8,7 @@ use wbk_provider_eks::catalog::{self, Machine};
 use wbk_provider_eks::import::{AddonSeen, Configuration, EntrySeen, GroupSeen, Sighting};
 use wbk_provider_eks::part::{Part, Role, Trust, sort};
 use wbk_provider_eks::shape::{RoleRef, SubnetRef};
+use wbk_provider_eks::template::Template;
 use wbk_provider_eks::wanted::{ADDON_IDENTITIES, identity_role};
 
 use super::{Remark, Written};
@@ -288,7 +289,12 @@ impl Writer<'_> {
             section.insert("repair".into(), json!(true));
         }
         if ours {
-            section.insert("disk".into(), json!(format!("{}Gi", shape.disk_gib)));
+            if let Some(gib) = shape.disk_gib {
+                section.insert("disk".into(), json!(format!("{gib}Gi")));
+            }
+            if let Some(template) = &shape.template {
+                template_words(&mut section, template);
+            }
             let zones = self.zones_of(&shape.subnets);
             if !zones.is_empty() {
                 section.insert("zones".into(), json!(zones));
@@ -483,6 +489,30 @@ fn take_what_follows(whole: &mut Value) {
 
 fn is_nothing(value: &Value) -> bool {
     value.is_null() || value.as_object().is_some_and(Map::is_empty) || value.as_array().is_some_and(Vec::is_empty)
+}
+
+/// What a launch template of ours says, in the blueprint's words.
+fn template_words(section: &mut Map<String, Value>, template: &Template) {
+    let disk = &template.disk;
+    let mut words = json!({"size": format!("{}Gi", disk.gib)});
+    if disk.kind != "gp3" {
+        words["type"] = json!(disk.kind);
+    }
+    for (key, value) in [("throughput", disk.throughput), ("iops", disk.iops)] {
+        if let Some(value) = value {
+            words[key] = json!(value);
+        }
+    }
+    if let Some(key) = &disk.key {
+        words["key"] = json!(key);
+    }
+    section.insert("disk".into(), words);
+    if template.interfaces.values().any(|kind| kind == "efa") {
+        section.insert("efa".into(), json!(true));
+    }
+    if let Some(block) = &template.capacity_block {
+        section.insert("capacityBlock".into(), json!(block));
+    }
 }
 
 #[cfg(test)]

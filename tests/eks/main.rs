@@ -4,6 +4,7 @@ mod auto_mode;
 mod autoscaler;
 mod drift;
 mod given;
+mod groups;
 mod import;
 mod kills;
 mod leftovers;

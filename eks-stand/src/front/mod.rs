@@ -33,7 +33,7 @@ pub(crate) use world::Issue;
 
 use crate::StandError;
 use crate::asked::Asked;
-use crate::emulators::Emulators;
+use crate::emulators::{Emulators, service_of};
 use crate::requests::Requests;
 use answer::Answer;
 
@@ -45,6 +45,7 @@ pub(crate) struct Front {
     /// Milliseconds before every answer.
     delay: std::sync::atomic::AtomicU64,
     ec2_tokens: ec2_tokens::Ec2Tokens,
+    blocks_begun: std::sync::atomic::AtomicBool,
     pub(crate) requests: Requests,
 }
 
@@ -86,6 +87,7 @@ impl Front {
             lag: lag::Lag::default(),
             delay: Default::default(),
             ec2_tokens: ec2_tokens::Ec2Tokens::default(),
+            blocks_begun: false.into(),
             requests,
         })
     }
@@ -135,8 +137,10 @@ impl Front {
         } else if let Some(answer) = self.ec2_tokens.answered(&asked, &body) {
             Ok(answer)
         } else {
-            let answer = self.eks.emulators.send(&asked.service, Request::from_parts(parts, body.clone())).await;
-            answer.inspect(|answer| self.ec2_tokens.note(&asked, &body, answer))
+            let service = service_of(&asked.service, &asked.operation);
+            let answer = self.eks.emulators.send(service, Request::from_parts(parts, body.clone())).await;
+            let answer = answer.inspect(|answer| self.ec2_tokens.note(&asked, &body, answer));
+            answer.map(|answer| self.with_begun_blocks(&asked.operation, answer))
         };
         let answer = answered.unwrap_or_else(|error| unanswered(&error.to_string()));
         let answer = if asked.service == "ec2" { self.lag.through(&asked.operation, answer) } else { answer };
@@ -165,6 +169,26 @@ impl Front {
         self.eks.world.fail(pool, issue);
     }
 
+    /// A node group is unwell, or well again.
+    pub(crate) fn degrade_node_group(&self, cluster: &str, group: &str, issue: Option<Issue>) {
+        self.eks.world.degrade(cluster, group, issue);
+    }
+
+    /// Every capacity block begins.
+    pub(crate) fn begin_capacity_blocks(&self) {
+        self.blocks_begun.store(true, std::sync::atomic::Ordering::Relaxed);
+    }
+
+    /// Quirk: fakecloud sells capacity blocks that begin at the next 11:30 UTC, and has no clock to turn.
+    fn with_begun_blocks(&self, operation: &str, answer: Answer) -> Answer {
+        let begun = self.blocks_begun.load(std::sync::atomic::Ordering::Relaxed);
+        if operation != "DescribeCapacityReservations" || !begun {
+            return answer;
+        }
+        let text = String::from_utf8_lossy(answer.body()).replace("<state>scheduled</state>", "<state>active</state>");
+        answer.map(|_| text.into())
+    }
+
     /// Ends every control plane, and whatever works on one.
     pub(crate) async fn end_planes(&self) {
         self.eks.tasks.lock().await.shutdown().await;
@@ -184,6 +208,7 @@ impl Front {
         self.quotas.clear();
         self.lag.set(Duration::ZERO);
         self.ec2_tokens.clear();
+        self.blocks_begun.store(false, std::sync::atomic::Ordering::Relaxed);
         self.eks.emulators.post("eks", "/_reset").await?;
         self.eks.emulators.post("ec2", "/moto-api/reset").await?;
         self.requests.clear();

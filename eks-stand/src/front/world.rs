@@ -42,6 +42,8 @@ pub(super) enum GroupPhase {
     Updating,
     Active,
     Failed(Issue),
+    /// It has nodes, and something is wrong.
+    Degraded(Issue),
     Deleting,
 }
 
@@ -114,6 +116,14 @@ impl World {
     /// The next creation of a node group of this name, or whose label `wbk-infra/pool` says it, fails.
     pub(super) fn fail(&self, pool: &str, issue: Issue) {
         self.failing.lock().unwrap_or_else(PoisonError::into_inner).insert(pool.into(), issue);
+    }
+
+    /// A node group that has nodes is unwell from now on, or well again.
+    pub(super) fn degrade(&self, cluster: &str, group: &str, issue: Option<Issue>) {
+        if let Some(cluster) = self.get(cluster) {
+            // Nobody works on its nodes for it.
+            let _turn = cluster.set_group(group, issue.map_or(GroupPhase::Active, GroupPhase::Degraded));
+        }
     }
 
     /// Whether this creation fails; once.
@@ -245,10 +255,11 @@ impl Cluster {
             GroupPhase::Updating => "UPDATING",
             GroupPhase::Active => "ACTIVE",
             GroupPhase::Failed(_) => "CREATE_FAILED",
+            GroupPhase::Degraded(_) => "DEGRADED",
             GroupPhase::Deleting => "DELETING",
         }
         .into();
-        if let GroupPhase::Failed(issue) = phase {
+        if let GroupPhase::Failed(issue) | GroupPhase::Degraded(issue) = phase {
             let groups: Vec<Value> = found["resources"]["autoScalingGroups"]
                 .as_array()
                 .into_iter()

@@ -192,8 +192,8 @@ pub struct EksPool {
     pub machines: Vec<String>,
     /// The image, in the API's word: `AL2023_x86_64_NVIDIA`.
     pub ami: String,
-    /// GiB of the root disk.
-    pub disk_gib: u32,
+    /// The disk of a node.
+    pub disk: EksDisk,
     /// Whether nodes have elastic fabric adapters in a placement group, as training over several nodes wants.
     pub efa: bool,
     /// Id of the capacity block that the nodes are in, `cr-…`.
@@ -209,6 +209,45 @@ pub struct EksPool {
     /// What a node offers once its device plugin runs, sharing counted: what an autoscaler must know of a pool without nodes.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub advertised: BTreeMap<String, u64>,
+}
+
+impl EksPool {
+    /// Whether its nodes are more than a node group can say by itself, so that a launch template says it.
+    pub fn needs_template(&self) -> bool {
+        self.efa || self.capacity_block.is_some() || !self.disk.is_plain()
+    }
+}
+
+/// The disk of a node: images, containers and what they write.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct EksDisk {
+    /// Its size.
+    pub gib: u32,
+    /// Sort of volume; EC2's own default otherwise, which is `gp3`.
+    #[serde(rename = "type", default, skip_serializing_if = "Option::is_none")]
+    pub kind: Option<String>,
+    /// MiB a second.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub throughput: Option<u32>,
+    /// Operations a second.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub iops: Option<u32>,
+    /// ARN of the KMS key that it is encrypted with; what the account does with every volume otherwise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<String>,
+}
+
+impl EksDisk {
+    /// One of which nothing is said but its size.
+    pub fn of(gib: u32) -> Self {
+        Self { gib, kind: None, throughput: None, iops: None, key: None }
+    }
+
+    /// Whether nothing is said but its size.
+    pub fn is_plain(&self) -> bool {
+        *self == Self::of(self.gib)
+    }
 }
 
 /// A service account that is somebody in AWS.

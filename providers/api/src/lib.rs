@@ -22,7 +22,7 @@ pub use birth::{
 };
 pub use diff::differences;
 pub use eks::{
-    EksAccess, EksAddon, EksAuthentication, EksAutoscaler, EksEndpoint, EksIdentity, EksIdentityWay, EksNat,
+    EksAccess, EksAddon, EksAuthentication, EksAutoscaler, EksDisk, EksEndpoint, EksIdentity, EksIdentityWay, EksNat,
     EksNetwork, EksPool, EksSpec, EksSupport,
 };
 pub use finding::{Finding, Weight};

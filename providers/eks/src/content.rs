@@ -26,7 +26,7 @@ pub enum Content {
         tags: BTreeMap<String, String>,
     },
     /// A node group as it shall be.
-    Group(GroupContent),
+    Group(Box<GroupContent>),
     /// Node groups of a pool that go, by name.
     Groups(BTreeSet<String>),
     /// The cluster goes, or is waited for.
@@ -47,4 +47,10 @@ pub struct GroupContent {
     pub scaling_tags: BTreeMap<String, String>,
     /// Groups of the same pool that go when it is there and their pods have moved, by name.
     pub replaces: BTreeSet<String>,
+    /// Groups of the same pool that failed before they had a node, and go before anything is made.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub clears: BTreeSet<String>,
+    /// Where else such nodes may be had, should EC2 have none: what to write.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub elsewhere: Option<String>,
 }

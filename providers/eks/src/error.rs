@@ -297,13 +297,17 @@ fn kind_of(code: &str, message: &str, action: &Option<String>) -> AwsErrorKind {
         "ResourceInUseException" | "ResourceInUse" | "ConcurrentModification" | "ConcurrentModificationException" => {
             AwsErrorKind::Busy
         }
-        "DependencyViolation" | "DeleteConflict" | "InvalidIPAddress.InUse" | "InvalidAddress.InUse" => {
-            AwsErrorKind::InUse
-        }
+        "DependencyViolation"
+        | "DeleteConflict"
+        | "InvalidIPAddress.InUse"
+        | "InvalidAddress.InUse"
+        | "InvalidPlacementGroup.InUse"
+        | "InvalidGroup.InUse" => AwsErrorKind::InUse,
         "NoSuchEntity" | "ResourceNotFoundException" | "NatGatewayNotFound" | "Gateway.NotAttached" => {
             AwsErrorKind::NotFound
         }
         _ if code.ends_with(".NotFound") || code == "NotFoundException" => AwsErrorKind::NotFound,
+        "InvalidPlacementGroup.Unknown" | "InvalidLaunchTemplateName.NotFoundException" => AwsErrorKind::NotFound,
         "Resource.AlreadyAssociated"
         | "RouteAlreadyExists"
         | "EntityAlreadyExists"

@@ -29,6 +29,10 @@ impl<T> Fact<T> {
         }
     }
 
+    fn not_asked() -> Self {
+        Self::unknown("it was not asked")
+    }
+
     fn why(&self) -> Option<&str> {
         match self {
             Self::Known(_) => None,
@@ -58,6 +62,9 @@ pub struct Facts {
     pub addon_versions: Fact<BTreeMap<String, String>>,
     /// Images that there are for the wanted Kubernetes version, in the API's words, with their releases.
     pub images: Fact<BTreeMap<String, String>>,
+    /// Capacity blocks that the blueprint names (ec2 DescribeCapacityReservations); one that is not there is absent.
+    #[serde(default = "Fact::not_asked")]
+    pub blocks: Fact<BTreeMap<String, BlockFact>>,
     /// Subnets that the blueprint names (ec2 DescribeSubnets); one that is not there is absent.
     pub subnets: Fact<BTreeMap<String, SubnetFact>>,
 }
@@ -73,13 +80,14 @@ impl Facts {
             versions: Fact::unknown(why),
             addon_versions: Fact::unknown(why),
             images: Fact::unknown(why),
+            blocks: Fact::unknown(why),
             subnets: Fact::unknown(why),
         }
     }
 
     /// What is not known, by its name, and why.
     pub fn gaps(&self) -> Vec<(&'static str, &str)> {
-        let Self { account, zones, offered, quotas, versions, addon_versions, images: _, subnets } = self;
+        let Self { account, zones, offered, quotas, versions, addon_versions, images: _, blocks, subnets } = self;
         // Which images there are is told by Systems Manager alone, which is not asked: no gap, as nobody waits for it.
         [
             ("the account", account.why()),
@@ -88,6 +96,7 @@ impl Facts {
             ("quotas", quotas.why()),
             ("the versions that EKS has", versions.why()),
             ("add-on versions", addon_versions.why()),
+            ("capacity blocks", blocks.why()),
             ("the subnets", subnets.why()),
         ]
         .into_iter()
@@ -105,6 +114,47 @@ pub struct QuotaFact {
     /// vCPUs that run now, whoever's they are, where that is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub used: Option<u64>,
+}
+
+/// A capacity reservation, as far as a capacity block is one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct BlockFact {
+    /// The machine.
+    pub machine: String,
+    /// The zone.
+    pub zone: String,
+    /// Machines in it.
+    pub total: u32,
+    /// In the API's word: `scheduled`, `active`, `expired`, `cancelled`, `payment-pending`, …
+    pub state: String,
+    /// Whether it is a capacity block, and no other reservation.
+    pub block: bool,
+    /// When it begins, `2026-12-01T11:30Z`.
+    pub begins: Option<String>,
+    /// When it ends.
+    pub ends: Option<String>,
+}
+
+impl BlockFact {
+    /// How it is with it now, one clause.
+    pub fn words(&self, id: &str) -> String {
+        let at = |time: &Option<String>| time.clone().unwrap_or_else(|| "a time that AWS does not tell".to_owned());
+        match self.state.as_str() {
+            "active" => format!("capacity block {id} is there until {}", at(&self.ends)),
+            "scheduled" | "pending" | "assessing" | "delayed" => {
+                format!("capacity block {id} has not begun: it is {}, and begins at {}", self.state, at(&self.begins))
+            }
+            "payment-pending" => format!("capacity block {id} is not paid yet; it begins at {}", at(&self.begins)),
+            "expired" => format!("capacity block {id} ended at {}", at(&self.ends)),
+            other => format!("capacity block {id} is {other}"),
+        }
+    }
+
+    /// Whether it will never have machines again.
+    pub fn is_over(&self) -> bool {
+        matches!(self.state.as_str(), "expired" | "cancelled" | "failed" | "payment-failed" | "unsupported")
+    }
 }
 
 /// A Kubernetes version of EKS.

@@ -35,6 +35,7 @@ mod provider;
 pub mod rights;
 mod settings;
 pub mod shape;
+pub mod template;
 mod token;
 mod update;
 pub mod version;

@@ -2,25 +2,26 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use aws_sdk_ec2::types::{Filter, LocationType};
+use aws_sdk_ec2::types::{CapacityReservationType, Filter, LocationType};
 use futures::future::try_join_all;
 use wbk_provider_api::{EksNetwork, Wanted};
 
 use crate::aws::Aws;
 use crate::catalog::{self, Quota};
 use crate::error::{AwsError, AwsErrorKind};
-use crate::facts::{Fact, Facts, QuotaFact, SubnetFact, VersionFact, VersionStatus};
+use crate::facts::{BlockFact, Fact, Facts, QuotaFact, SubnetFact, VersionFact, VersionStatus};
 use crate::network;
 
 /// Looks everything up at once: one request for each sort of fact, and one for each quota. Versions of add-ons are asked for when it is
 /// known which add-ons need one.
 pub async fn facts(aws: &Aws, wanted: &Wanted) -> Facts {
-    let (account, zones, offered, quotas, versions, subnets) = futures::join!(
+    let (account, zones, offered, quotas, versions, blocks, subnets) = futures::join!(
         aws.caller(),
         network::zones(aws),
         offered(aws, wanted),
         quotas(aws, wanted),
         versions(aws),
+        blocks(aws, wanted),
         subnets(aws, wanted)
     );
     Facts {
@@ -33,6 +34,7 @@ pub async fn facts(aws: &Aws, wanted: &Wanted) -> Facts {
         versions: fact(versions),
         addon_versions: Fact::unknown("not asked for yet"),
         images: Fact::unknown("Systems Manager, which tells it, is not asked"),
+        blocks: fact(blocks),
         subnets: fact(subnets),
     }
 }
@@ -114,6 +116,42 @@ async fn versions(aws: &Aws) -> Result<BTreeMap<String, VersionFact>, AwsError> 
         versions.extend(version.cluster_version.map(|name| (name, fact)));
     }
     Ok(versions)
+}
+
+/// Each on its own, so that one that is not there hides no other.
+async fn blocks(aws: &Aws, wanted: &Wanted) -> Result<BTreeMap<String, BlockFact>, AwsError> {
+    let pools = wanted.cluster.eks.iter().flat_map(|eks| eks.pools.values());
+    let ids: BTreeSet<&String> = pools.filter_map(|pool| pool.capacity_block.as_ref()).collect();
+    let found = try_join_all(ids.into_iter().map(|id| async move {
+        let request = aws.ec2.describe_capacity_reservations().capacity_reservation_ids(id);
+        match request.send().await.map_err(AwsError::sdk(format!("look at capacity block {id}"))) {
+            Ok(answer) => {
+                let all = answer.capacity_reservations.unwrap_or_default();
+                let one = all.into_iter().find(|one| one.capacity_reservation_id() == Some(id.as_str()));
+                Ok(one.map(|one| (id.clone(), block(one))))
+            }
+            Err(error) if error.kind == AwsErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }))
+    .await?;
+    Ok(found.into_iter().flatten().collect())
+}
+
+fn block(one: aws_sdk_ec2::types::CapacityReservation) -> BlockFact {
+    let minute = |time: Option<aws_smithy_types::DateTime>| {
+        let text = time?.fmt(aws_smithy_types::date_time::Format::DateTime).ok()?;
+        Some(format!("{}Z", text.get(..16)?))
+    };
+    BlockFact {
+        block: one.reservation_type == Some(CapacityReservationType::CapacityBlock),
+        machine: one.instance_type.unwrap_or_default(),
+        zone: one.availability_zone.unwrap_or_default(),
+        total: one.total_instance_count.and_then(|count| u32::try_from(count).ok()).unwrap_or_default(),
+        state: one.state.map(|state| state.as_str().to_owned()).unwrap_or_default(),
+        begins: minute(one.start_date),
+        ends: minute(one.end_date),
+    }
 }
 
 async fn subnets(aws: &Aws, wanted: &Wanted) -> Result<BTreeMap<String, SubnetFact>, AwsError> {

@@ -17,6 +17,9 @@ pub const POOL: &str = "wbk-infra/pool";
 /// Longest name of an IAM role (IAM, "Names and character limits").
 const ROLE_NAME: usize = 64;
 
+/// Longest name of a launch template (botocore, ec2 LaunchTemplateName); placement and security groups take 255.
+const EC2_NAME: usize = 128;
+
 /// Whose things they are.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Marks {
@@ -63,6 +66,12 @@ impl Marks {
         if whole.len() <= ROLE_NAME { whole } else { format!("{}-{}", &whole[..ROLE_NAME - 9], &digest(&whole)[..8]) }
     }
 
+    /// The name in EC2 of a part that has one there, in its account and region. Launch templates take the shortest: 128 letters.
+    pub fn ec2_name(&self, part: &str) -> String {
+        let whole = format!("{}-{part}", self.cluster);
+        if whole.len() <= EC2_NAME { whole } else { format!("{}-{}", &whole[..EC2_NAME - 9], &digest(&whole)[..8]) }
+    }
+
     /// The path in IAM of everything that is made there. IAM lists by path and not by tag, so that one request finds what is ours and no
     /// longer wanted; IAM is the account's, so that the region is in it. It is part of every ARN: `role/wbk-infra/us-west-2/research/…`.
     pub fn iam_path(&self) -> String {
@@ -71,11 +80,16 @@ impl Marks {
 
     /// AWS' partition of the region: the second part of every ARN.
     pub fn partition(&self) -> &'static str {
-        match self.region.split('-').collect::<Vec<_>>()[..] {
-            ["cn", ..] => "aws-cn",
-            ["us", "gov", ..] => "aws-us-gov",
-            _ => "aws",
-        }
+        partition_of(&self.region)
+    }
+}
+
+/// AWS' partition of a region.
+pub fn partition_of(region: &str) -> &'static str {
+    match region.split('-').collect::<Vec<_>>()[..] {
+        ["cn", ..] => "aws-cn",
+        ["us", "gov", ..] => "aws-us-gov",
+        _ => "aws",
     }
 }
 

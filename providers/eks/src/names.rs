@@ -8,7 +8,8 @@ use crate::error::{AwsError, AwsErrorKind};
 use crate::marks::Marks;
 use crate::network::{self, Anchors, NetworkSeen};
 use crate::part::{Found, sort};
-use crate::shape::{RoleRef, SubnetRef};
+use crate::shape::{RoleRef, SubnetRef, TemplateRef};
+use crate::template::{SecurityGroupRef, Template};
 use crate::work::{Work, settled};
 
 /// Names of what was found, by ids.
@@ -16,6 +17,9 @@ use crate::work::{Work, settled};
 pub struct Names {
     subnets: BTreeMap<String, String>,
     roles: BTreeMap<String, String>,
+    security_groups: BTreeMap<String, SecurityGroupRef>,
+    placement_groups: BTreeMap<String, String>,
+    templates: BTreeMap<String, (String, BTreeMap<String, Template>)>,
 }
 
 impl Names {
@@ -28,7 +32,50 @@ impl Names {
             .map(|(id, found)| (found.id.clone(), id.name.clone()))
             .collect();
         let roles = roles.iter().map(|part| (marks.role_name(part), part.clone())).collect();
-        Self { subnets, roles }
+        let mut names = Self { subnets, roles, ..Self::default() };
+        for (id, found) in found.iter().filter(|(_, found)| marks.are_on(&found.tags)) {
+            match id.sort.as_str() {
+                sort::SECURITY_GROUP => {
+                    names.know_security_group(found.id.clone(), SecurityGroupRef::Part(id.name.clone()));
+                }
+                sort::PLACEMENT_GROUP => names.know_placement_group(found.id.clone(), id.name.clone()),
+                _ => {}
+            }
+        }
+        names
+    }
+
+    /// Learns whose security group an id is.
+    pub(crate) fn know_security_group(&mut self, id: String, group: SecurityGroupRef) {
+        self.security_groups.insert(id, group);
+    }
+
+    /// Learns whose placement group an id is.
+    pub(crate) fn know_placement_group(&mut self, id: String, part: String) {
+        self.placement_groups.insert(id, part);
+    }
+
+    /// Learns the launch templates of ours by their ids, with what each version says.
+    pub(crate) fn know_templates(&mut self, templates: BTreeMap<String, (String, BTreeMap<String, Template>)>) {
+        self.templates = templates;
+    }
+
+    /// A security group by its id.
+    pub(crate) fn security_group(&self, id: &str) -> SecurityGroupRef {
+        self.security_groups.get(id).cloned().unwrap_or_else(|| SecurityGroupRef::Id(id.to_owned()))
+    }
+
+    /// A placement group by its id: the part's name, or the id where it is somebody else's.
+    pub(crate) fn placement_group(&self, id: &str) -> String {
+        self.placement_groups.get(id).cloned().unwrap_or_else(|| id.to_owned())
+    }
+
+    /// A launch template by its id, and what a version of it says.
+    pub(crate) fn template(&self, id: &str, version: &str) -> (TemplateRef, Option<Template>) {
+        match self.templates.get(id) {
+            Some((part, versions)) => (TemplateRef::Part(part.clone()), versions.get(version).cloned()),
+            None => (TemplateRef::Id(id.to_owned()), None),
+        }
     }
 
     /// A subnet by its id.

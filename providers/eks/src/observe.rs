@@ -16,7 +16,8 @@ use crate::iam::{self, Others, Place};
 use crate::marks::Marks;
 use crate::names::Names;
 use crate::network::{self, Anchors};
-use crate::part::{Part, sort};
+use crate::part::{Found, Part, sort};
+use crate::template::{self, SecurityGroupRef};
 use crate::wanted::{Platform, platform};
 use crate::world::{ClusterFound, GroupFound, World};
 use crate::{access, addon_versions, cluster, group, inside, lookup, token};
@@ -89,11 +90,17 @@ impl<'a> About<'a> {
         }
     }
 
+    /// Launch templates, and what they name.
+    fn templates(self) -> bool {
+        self.groups() || self.part().is_some_and(|id| TEMPLATES.contains(&id.sort.as_str()))
+    }
+
     fn provider(self) -> bool {
         self.step().is_none() || self.part().is_some_and(|id| id.sort == sort::OIDC_PROVIDER)
     }
 }
 
+const TEMPLATES: [&str; 3] = [sort::LAUNCH_TEMPLATE, sort::SECURITY_GROUP, sort::PLACEMENT_GROUP];
 const INSIDE: [&str; 4] = [sort::ACCESS_ENTRY, sort::NODE_ACCESS, sort::ADDON, sort::POD_IDENTITY];
 
 /// Looks at it.
@@ -113,6 +120,7 @@ pub(crate) async fn world(aws: &Aws, wanted: &Wanted, about: About<'_>) -> World
     };
     let anchors = Anchors { wanted: parts.clone(), only: about.network(), ..Anchors::default() };
     let (looked, others) = about.roles(&roles);
+    let wants_placement = parts.keys().any(|id| id.sort == sort::PLACEMENT_GROUP);
     let issued = async {
         let providers = async { if about.provider() { iam::providers(aws).await } else { Ok(Vec::new()) } };
         let (described, caller, providers) = futures::join!(cluster::describe(aws, &marks), aws.caller(), providers);
@@ -146,21 +154,29 @@ pub(crate) async fn world(aws: &Aws, wanted: &Wanted, about: About<'_>) -> World
             false => inside::InsideSeen::default(),
         }
     };
+    let templates = async {
+        match about.templates() {
+            true => template::observe(aws, &marks, wants_placement).await,
+            false => template::Answers::default(),
+        }
+    };
     let facts = async {
         match about {
             About::Plan => lookup::facts(aws, wanted).await,
             About::Things | About::Step(_) => Facts::unknown("nothing is planned from this look"),
         }
     };
-    let ((described, account, issuer, provider, jobs), accounts, groups, scaling, ground, inside, facts) = futures::join!(
+    let (issued, accounts, groups, scaling, ground, templates, inside, facts) = futures::join!(
         issued,
         iam::roles(aws, &marks, &looked, others),
         groups,
         scaling,
         network::observe(aws, &marks, &anchors),
+        templates,
         inside,
         facts
     );
+    let (described, account, issuer, provider, jobs) = issued;
     let place = Place {
         partition: marks.partition(),
         account: account.as_deref().unwrap_or_default(),
@@ -183,9 +199,12 @@ pub(crate) async fn world(aws: &Aws, wanted: &Wanted, about: About<'_>) -> World
     world.parts.extend(ground.found);
     world.parts.extend(inside.found);
     world.parts.extend(accounts.found);
+    world.parts.extend(templates.found.clone());
     let unknown = ground.unknown.into_iter().chain(inside.unknown).chain(accounts.unknown);
+    let unknown = unknown.chain(templates.unknown.clone());
     world.unseen = unknown.map(|(sort, why)| (sort.to_owned(), why)).collect();
-    let names = Names::of(&world.parts, &marks, &roles);
+    let names = names(&world.parts, &marks, &roles, (&described, &templates));
+    world.parts.extend(templates.parts(&names));
     world.cluster = match described {
         Ok(Some(found)) => Seen::Present(cluster::found(&found, &marks, &names)),
         Ok(None) => Seen::Absent,
@@ -193,10 +212,13 @@ pub(crate) async fn world(aws: &Aws, wanted: &Wanted, about: About<'_>) -> World
     };
     match (groups, scaling) {
         (Ok(groups), Ok(scaling)) => {
-            let found = |seen| match seen {
-                Seen::Present(found) => Seen::Present(group::found(&found, &marks, &names, &scaling)),
-                Seen::Absent => Seen::Absent,
-                Seen::Unknown(why) => Seen::Unknown(why),
+            let unseen = world.unseen.get(sort::LAUNCH_TEMPLATE).cloned();
+            let found = |seen: Seen<aws_sdk_eks::types::Nodegroup>| match (seen, &unseen) {
+                // What its machines are made from is a part of it.
+                (Seen::Present(found), Some(why)) if found.launch_template.is_some() => Seen::Unknown(why.clone()),
+                (Seen::Present(found), _) => Seen::Present(group::found(&found, &marks, &names, &scaling)),
+                (Seen::Absent, _) => Seen::Absent,
+                (Seen::Unknown(why), _) => Seen::Unknown(why),
             };
             world.groups = groups.into_iter().map(|(name, seen)| (name, found(seen))).collect();
             take_given(wanted, &mut world.groups);
@@ -228,6 +250,24 @@ fn take_given(wanted: &Wanted, groups: &mut BTreeMap<String, Seen<GroupFound>>) 
             found.given = true;
         }
     }
+}
+
+/// What ids mean: subnets, roles, security groups, placement groups, and then the launch templates that name them.
+fn names(
+    parts: &BTreeMap<PartId, Found>,
+    marks: &Marks,
+    roles: &BTreeSet<String>,
+    (cluster, templates): (&Result<Option<aws_sdk_eks::types::Cluster>, AwsError>, &template::Answers),
+) -> Names {
+    let mut names = Names::of(parts, marks, roles);
+    let cluster = cluster.as_ref().ok().and_then(Option::as_ref);
+    let group = cluster.and_then(|found| found.resources_vpc_config.as_ref()?.cluster_security_group_id.clone());
+    if let Some(id) = group {
+        names.know_security_group(id, SecurityGroupRef::Cluster);
+    }
+    let versions = templates.versions(&names);
+    names.know_templates(versions);
+    names
 }
 
 /// What is wanted as far as it is known before anything was looked at: which parts to look for.

@@ -9,6 +9,7 @@ use serde_json::Value;
 use wbk_provider_api::PartId;
 
 use crate::shape::RoleRef;
+use crate::template::Template;
 
 /// One thing in AWS.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -51,6 +52,18 @@ pub enum Part {
         /// Names of the subnets that follow it.
         subnets: BTreeSet<String>,
     },
+    /// Who lets whom in.
+    SecurityGroup {
+        /// Whether everything goes between those that are in it, both ways.
+        itself: bool,
+    },
+    /// Machines near each other.
+    PlacementGroup {
+        /// `cluster`: in one part of one zone, where the network is fastest.
+        strategy: String,
+    },
+    /// What the machines of a node group are made from, beyond what the group itself can say.
+    LaunchTemplate(Template),
     /// Somebody in IAM.
     Role(Role),
     /// The cluster's tokens, known to IAM. Its URL is the cluster's own.
@@ -205,6 +218,12 @@ pub mod sort {
     pub const NAT_GATEWAY: &str = "NAT gateway";
     /// [`super::Part::RouteTable`].
     pub const ROUTE_TABLE: &str = "route table";
+    /// [`super::Part::SecurityGroup`].
+    pub const SECURITY_GROUP: &str = "security group";
+    /// [`super::Part::PlacementGroup`].
+    pub const PLACEMENT_GROUP: &str = "placement group";
+    /// [`super::Part::LaunchTemplate`].
+    pub const LAUNCH_TEMPLATE: &str = "launch template";
     /// [`super::Part::Role`].
     pub const ROLE: &str = "IAM role";
     /// [`super::Part::OidcProvider`].
@@ -233,6 +252,9 @@ impl Part {
             Self::ElasticIp {} => sort::ELASTIC_IP,
             Self::NatGateway { .. } => sort::NAT_GATEWAY,
             Self::RouteTable { .. } => sort::ROUTE_TABLE,
+            Self::SecurityGroup { .. } => sort::SECURITY_GROUP,
+            Self::PlacementGroup { .. } => sort::PLACEMENT_GROUP,
+            Self::LaunchTemplate(_) => sort::LAUNCH_TEMPLATE,
             Self::Role(_) => sort::ROLE,
             Self::OidcProvider {} => sort::OIDC_PROVIDER,
             Self::AccessEntry { .. } => sort::ACCESS_ENTRY,

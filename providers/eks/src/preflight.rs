@@ -1,5 +1,6 @@
 //! What keeps operations from succeeding, and what is good to know, from facts that were looked up. Pure.
 
+mod blocks;
 mod places;
 mod quotas;
 mod versions;
@@ -56,6 +57,7 @@ pub fn findings(situation: &Situation<'_>) -> Vec<Finding> {
     }
     let mut found = versions::findings(situation);
     found.extend(places::findings(situation));
+    found.extend(blocks::findings(situation));
     found.extend(quotas::findings(situation));
     found.extend(gaps(situation));
     found

@@ -23,6 +23,7 @@ use crate::observe::{self, About, KIND, observed};
 use crate::part::{Found, Part, sort};
 use crate::preflight::{self, Situation};
 use crate::settings::Settings;
+use crate::template::{self, Template};
 use crate::wanted::platform;
 use crate::work::Work;
 use crate::world::{ClusterFound, World};
@@ -189,6 +190,7 @@ impl EksProvider {
     ) -> Result<(), AwsError> {
         match Keeper::of(part) {
             Keeper::Ec2 => network::create(work, id, part, tags).await.map(drop),
+            Keeper::Template(wanted) => template::create(work, &id.name, wanted, tags).await,
             Keeper::Iam => {
                 iam::create(work, id, (part, tags), &self.place(world, work).await?.borrow()).await.map(drop)
             }
@@ -207,6 +209,7 @@ impl EksProvider {
     ) -> Result<(), AwsError> {
         match Keeper::of(part) {
             Keeper::Ec2 => network::update(work, id, found, (part, tags)).await,
+            Keeper::Template(wanted) => template::update(work, &id.name, found, (wanted, tags)).await,
             Keeper::Iam => iam::update(work, id, found, (part, tags), &self.place(world, work).await?.borrow()).await,
             Keeper::Eks => inside::update(work, part, tags, &id.name).await,
             Keeper::Cluster => Err(not_ours_to_make(id)),
@@ -216,6 +219,7 @@ impl EksProvider {
     async fn remove(&self, world: &World, id: &PartId, found: &Found, work: &Work<'_>) -> Result<(), AwsError> {
         match Keeper::of(&found.part) {
             Keeper::Ec2 => network::delete(work, id, &found.id).await,
+            Keeper::Template(_) => template::delete(work, &found.id).await,
             Keeper::Iam => iam::delete(work, id, &found.id).await,
             Keeper::Eks => inside::delete(work, &found.part, &id.name).await,
             Keeper::Cluster => {
@@ -275,8 +279,9 @@ type Tags = std::collections::BTreeMap<String, String>;
 
 /// Which service keeps a part.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Keeper {
+enum Keeper<'a> {
     Ec2,
+    Template(&'a Template),
     Iam,
     Eks,
     /// Controllers in the cluster.
@@ -290,13 +295,23 @@ fn not_ours_to_make(id: &PartId) -> AwsError {
     AwsError::refused(format!("make {id}"), "controllers in the cluster make it")
 }
 
-impl Keeper {
-    fn of(part: &Part) -> Self {
-        match part.sort() {
-            sort::ROLE | sort::OIDC_PROVIDER => Self::Iam,
-            sort::ACCESS_ENTRY | sort::NODE_ACCESS | sort::ADDON | sort::POD_IDENTITY => Self::Eks,
-            sort if HELD.contains(&sort) => Self::Cluster,
-            _ => Self::Ec2,
+impl<'a> Keeper<'a> {
+    fn of(part: &'a Part) -> Self {
+        match part {
+            Part::LaunchTemplate(template) => Self::Template(template),
+            Part::Role(_) | Part::OidcProvider {} => Self::Iam,
+            Part::AccessEntry { .. } | Part::NodeAccess { .. } | Part::Addon { .. } | Part::PodIdentity { .. } => {
+                Self::Eks
+            }
+            Part::LoadBalancer { .. } | Part::Volume { .. } => Self::Cluster,
+            Part::Vpc { .. }
+            | Part::InternetGateway { .. }
+            | Part::Subnet { .. }
+            | Part::ElasticIp {}
+            | Part::NatGateway { .. }
+            | Part::RouteTable { .. }
+            | Part::SecurityGroup { .. }
+            | Part::PlacementGroup { .. } => Self::Ec2,
         }
     }
 }

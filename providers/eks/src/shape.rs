@@ -5,6 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 use wbk_provider_api::{Capacity, EksEndpoint, EksSupport, Taint};
 
+use crate::template::Template;
+
 /// A cluster.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -44,12 +46,14 @@ pub struct GroupShape {
     pub ami: String,
     /// How nodes are paid for.
     pub capacity: Capacity,
-    /// GiB of the root disk.
-    pub disk_gib: u32,
-    /// Whether nodes have elastic fabric adapters.
-    pub efa: bool,
+    /// GiB of the disk, where no launch template says it.
+    pub disk_gib: Option<u32>,
     /// The capacity block that they are in.
     pub capacity_block: Option<String>,
+    /// The launch template that they are made from.
+    pub launch_template: Option<TemplateRef>,
+    /// What it says, in the version that the group follows.
+    pub template: Option<Template>,
     /// The subnets that nodes may be in.
     pub subnets: BTreeSet<SubnetRef>,
     /// The nodes' role.
@@ -98,7 +102,17 @@ impl GroupShape {
 
 /// Fields of a [`GroupShape`] that only a new group has otherwise, by their names in a difference.
 pub const GROUP_FIXED: [&str; 8] =
-    ["machines", "ami", "capacity", "diskGib", "efa", "capacityBlock", "subnets", "role"];
+    ["machines", "ami", "capacity", "diskGib", "capacityBlock", "launchTemplate", "subnets", "role"];
+
+/// A launch template: by the name of its part, or by its id where it is somebody else's.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum TemplateRef {
+    /// One of ours.
+    Part(String),
+    /// `lt-…`.
+    Id(String),
+}
 
 /// A subnet: by the name of its part, or by its id where it is somebody else's.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]

@@ -4,16 +4,18 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 use wbk_provider_api::{
-    EksAuthentication, EksAutoscaler, EksIdentity, EksIdentityWay, EksNat, EksNetwork, EksSpec, PartId, PoolSpec,
-    ProviderTarget, TaintEffect, Wanted,
+    Capacity, EksAuthentication, EksAutoscaler, EksIdentity, EksIdentityWay, EksNat, EksNetwork, EksPool, EksSpec,
+    PartId, PoolSpec, ProviderTarget, TaintEffect, Wanted,
 };
 
+use crate::catalog;
 use crate::iam::{canonical, policy_arn};
 use crate::inside::access::NODES;
 use crate::layout::layout;
 use crate::marks::{Marks, POOL};
 use crate::part::{Part, Role, Tier, Trust, Way, sort};
-use crate::shape::{ClusterShape, GroupShape, RoleRef, SubnetRef};
+use crate::shape::{ClusterShape, GroupShape, RoleRef, SubnetRef, TemplateRef};
+use crate::template::{FABRIC, NEAR, SecurityGroupRef, Template};
 use crate::world::World;
 
 /// Names of parts that there is one of.
@@ -81,6 +83,10 @@ pub struct WantedGroup {
     pub scaling_tags: BTreeMap<String, String>,
     /// What must be there first.
     pub needs: BTreeSet<ProviderTarget>,
+    /// Why it has no nodes yet, or none any more, though the blueprint asks for some.
+    pub waits: Option<String>,
+    /// Where else such nodes may be had: what to write.
+    pub elsewhere: String,
 }
 
 /// Works it out. `world` decides what the region and what exists decide: zones, addresses, default versions.
@@ -99,8 +105,11 @@ pub fn platform(wanted: &Wanted, world: &World) -> Platform {
     let mut cluster_needs = draft.of_sort(&[sort::SUBNET]);
     cluster_needs.extend(draft.there(sort::ROLE, CLUSTER_ROLE));
     // Auto Mode's pools are objects in the cluster.
-    let grouped = wanted.pools.values().filter(|_| spec.autoscaler != EksAutoscaler::AutoMode);
-    let groups = grouped.map(|pool| (pool.name.clone(), draft.group(pool, &network))).collect();
+    let grouped = || wanted.pools.values().filter(|_| spec.autoscaler != EksAutoscaler::AutoMode);
+    if grouped().next().is_some() {
+        draft.templates();
+    }
+    let groups = grouped().map(|pool| (pool.name.clone(), draft.group(pool, &network))).collect();
     let cluster_tags = if draft.is_given() { BTreeMap::new() } else { draft.marks.tags("cluster", &[]) };
     let Draft { parts, gaps, .. } = draft;
     Platform { parts, cluster, cluster_tags, cluster_needs, groups, gaps }
@@ -144,7 +153,10 @@ impl Draft<'_> {
             | Part::Subnet { .. }
             | Part::ElasticIp {}
             | Part::NatGateway { .. }
-            | Part::RouteTable { .. } => self.marks.tags(name, extra),
+            | Part::RouteTable { .. }
+            | Part::SecurityGroup { .. }
+            | Part::PlacementGroup { .. }
+            | Part::LaunchTemplate(_) => self.marks.tags(name, extra),
         };
         self.parts.insert(part.id(name), WantedPart { part, tags, needs: needs.into_iter().collect() });
     }
@@ -431,14 +443,55 @@ impl Draft<'_> {
         }
     }
 
+    /// What the machines of pools are made from, where their groups cannot say it; with what fabric adapters need beside it.
+    fn templates(&mut self) {
+        let fabric = ProviderTarget::Part(PartId::new(sort::SECURITY_GROUP, FABRIC));
+        for pool in self.wanted.pools.values() {
+            let eks = &self.spec.pools[&pool.name];
+            let first = eks.machines.first().and_then(|name| catalog::machine(name));
+            let Some(template) = Template::of(&pool.name, eks, first) else { continue };
+            let mut needs = Vec::new();
+            if template.security_groups.contains(&SecurityGroupRef::Part(FABRIC.to_owned())) {
+                // In the cluster's network, and beside the cluster's own.
+                self.add(FABRIC, Part::SecurityGroup { itself: true }, &[], [self.cluster_target()]);
+                needs = vec![self.cluster_target(), fabric.clone()];
+            }
+            if let Some(near) = &template.placement_group {
+                self.add(near, Part::PlacementGroup { strategy: NEAR.to_owned() }, &[], [fabric.clone()]);
+                needs.push(ProviderTarget::Part(PartId::new(sort::PLACEMENT_GROUP, near)));
+            }
+            self.add(&pool.name, Part::LaunchTemplate(template), &[(POOL, &pool.name)], needs);
+        }
+    }
+
+    /// What the template of a pool says, where it has one.
+    fn template(&self, pool: &str) -> Option<Template> {
+        match &self.parts.get(&PartId::new(sort::LAUNCH_TEMPLATE, pool))?.part {
+            Part::LaunchTemplate(template) => Some(template.clone()),
+            _ => None,
+        }
+    }
+
     fn group(&mut self, pool: &PoolSpec, network: &Network) -> WantedGroup {
         let eks = &self.spec.pools[&pool.name];
         let in_zone = |zone: &String| eks.zones.is_empty() || zone.is_empty() || eks.zones.contains(zone);
-        let subnets: BTreeSet<SubnetRef> =
+        let mut subnets: BTreeSet<SubnetRef> =
             network.nodes.iter().filter(|(zone, _)| in_zone(zone)).flat_map(|(_, refs)| refs.clone()).collect();
+        if !eks.zones.is_empty()
+            && let Some(given) = self.world.facts.subnets.known()
+        {
+            // Of somebody else's subnets, those whose zone is known to be another are left out.
+            subnets.retain(|subnet| match subnet {
+                SubnetRef::Id(id) => given.get(id).is_none_or(|fact| eks.zones.contains(&fact.zone)),
+                SubnetRef::Part(_) => true,
+            });
+        }
         if subnets.is_empty() {
             self.gaps.push(format!("node pool {} has no subnet in the zones that it may be in", pool.name));
         }
+        let template = self.template(&pool.name);
+        let (min, waits) = self.least(pool, eks);
+        let elsewhere = elsewhere(eks, pool.capacity, network.nodes.keys(), self.world);
         let shape = GroupShape {
             version: match &eks.version {
                 Some(version) => version.clone(),
@@ -447,12 +500,13 @@ impl Draft<'_> {
             machines: eks.machines.iter().cloned().collect(),
             ami: eks.ami.clone(),
             capacity: pool.capacity,
-            disk_gib: eks.disk_gib,
-            efa: eks.efa,
+            disk_gib: template.is_none().then_some(eks.disk.gib),
             capacity_block: eks.capacity_block.clone(),
+            launch_template: template.as_ref().map(|_| TemplateRef::Part(pool.name.clone())),
+            template,
             subnets,
             role: role_ref(self.spec.node_role.as_ref(), NODE_ROLE),
-            min: pool.size.min,
+            min,
             max: pool.size.max.max(1),
             labels: pool.labels.clone(),
             taints: pool.taints.iter().cloned().collect(),
@@ -462,20 +516,83 @@ impl Draft<'_> {
         let mut needs: BTreeSet<ProviderTarget> = self.of_sort(&[sort::ROUTE_TABLE]);
         needs.insert(self.cluster_target());
         needs.extend(self.there(sort::ROLE, NODE_ROLE));
+        needs.extend(self.there(sort::LAUNCH_TEMPLATE, &pool.name));
         needs.extend(BEFORE_NODES.iter().filter_map(|name| self.there(sort::ADDON, name)));
         let name = format!("pool-{}", pool.name);
         if let Some(group) = &eks.group {
             let there = self.world.groups.get(group).and_then(wbk_provider_api::Seen::present);
             let shape = there.map_or(shape.clone(), |there| shape.of_given(&there.shape));
-            return WantedGroup { shape, tags: BTreeMap::new(), scaling_tags: BTreeMap::new(), needs };
+            let (tags, scaling_tags) = (BTreeMap::new(), BTreeMap::new());
+            return WantedGroup { shape, tags, scaling_tags, needs, waits: None, elsewhere };
         }
         WantedGroup {
             shape,
             tags: self.marks.tags(&name, &[(POOL, &pool.name)]),
             scaling_tags: scaling_tags(self.spec, pool, &self.wanted.cluster.name),
             needs,
+            waits,
+            elsewhere,
         }
     }
+
+    /// The fewest nodes of a pool, and why they are fewer than the blueprint says: EC2 starts none of a capacity block before it begins
+    /// and after it ends, and an Auto Scaling group that should have some fails until then (EKS user guide, "Create a managed node group with
+    /// Capacity Blocks for ML").
+    fn least(&self, pool: &PoolSpec, eks: &EksPool) -> (u32, Option<String>) {
+        let Some(id) = &eks.capacity_block else { return (pool.size.min, None) };
+        let block = self.world.facts.blocks.known().and_then(|blocks| blocks.get(id));
+        match block {
+            Some(block) if block.state == "active" => (pool.size.min, None),
+            Some(block) => (0, Some(format!("it has no nodes while {}", block.words(id)))),
+            // Not seen: what is there stays.
+            None => {
+                let there = self.world.groups_of(&pool.name).map(|(_, group)| group.shape.min).max();
+                (there.unwrap_or_default().min(pool.size.min), Some(format!("capacity block {id} could not be seen")))
+            }
+        }
+    }
+}
+
+/// Where else nodes of a pool may be had, in the blueprint's words: another zone, another machine, another capacity.
+fn elsewhere<'a>(eks: &EksPool, capacity: Capacity, zones: impl Iterator<Item = &'a String>, world: &World) -> String {
+    let list = |items: &[&str]| items.join(", ");
+    let mut ways = Vec::new();
+    if eks.capacity_block.is_none() {
+        let first = eks.machines.first();
+        let has = |zone: &str| {
+            let offered = world.facts.offered.known().and_then(|offered| offered.get(first?));
+            offered.is_none_or(|zones| zones.contains(zone))
+        };
+        let others: Vec<&str> = zones
+            .map(String::as_str)
+            .filter(|zone| !zone.is_empty() && !eks.zones.contains(*zone) && has(zone))
+            .collect();
+        if !eks.zones.is_empty() && !others.is_empty() {
+            ways.push(format!("another zone (`eks: {{zones: [{}]}}`; it has the machine)", list(&others)));
+        }
+    }
+    let machine = eks.machines.first().and_then(|name| catalog::machine(name));
+    if let Some((machine, gpu)) = machine.and_then(|machine| Some((machine, machine.gpu.as_ref()?))) {
+        let alike: Vec<&str> = catalog::with_accelerator(&gpu.model, gpu.count)
+            .into_iter()
+            .filter(|other| other.arch == machine.arch && !eks.machines.contains(&other.name))
+            .map(|other| other.name.as_str())
+            .take(4)
+            .collect();
+        if !alike.is_empty() {
+            let key = if capacity == Capacity::Spot { "eks.also" } else { "machine" };
+            ways.push(format!("another machine with the same GPUs (`{key}`: {})", list(&alike)));
+        }
+    }
+    ways.push(
+        match (capacity, &eks.capacity_block) {
+            (Capacity::Spot, _) => "on demand (without `capacity: spot`)",
+            (Capacity::OnDemand, None) => "spot (`capacity: spot`), or a capacity block (`eks.capacityBlock`)",
+            (Capacity::OnDemand, Some(_)) => "on demand (without `eks.capacityBlock`)",
+        }
+        .to_owned(),
+    );
+    format!("choose {}; then apply: the failed group is removed and made anew", ways.join(", or "))
 }
 
 fn role_ref(given: Option<&String>, part: &str) -> RoleRef {
@@ -526,7 +643,7 @@ fn scaling_tags(spec: &EksSpec, pool: &PoolSpec, cluster: &str) -> BTreeMap<Stri
         ("memory", pool.shape.memory_bytes.to_string()),
         ("pods", pool.shape.pods.to_string()),
     ]);
-    if let Some(disk) = eks.map(|eks| u64::from(eks.disk_gib)) {
+    if let Some(disk) = eks.map(|eks| u64::from(eks.disk.gib)) {
         resources.insert("ephemeral-storage", ((disk << 30) / 100 * DISK_PART).to_string());
     }
     if let Some(gpu) = &pool.shape.gpu {
@@ -537,6 +654,10 @@ fn scaling_tags(spec: &EksSpec, pool: &PoolSpec, cluster: &str) -> BTreeMap<Stri
         for (resource, count) in advertised.into_iter().flatten() {
             resources.insert(resource, count.to_string());
         }
+    }
+    let machine = eks.filter(|eks| eks.efa).and_then(|eks| eks.machines.first());
+    if let Some(machine) = machine.and_then(|name| catalog::machine(name)) {
+        resources.insert("vpc.amazonaws.com/efa", machine.efa.to_string());
     }
     let resources = resources.into_iter().map(|(key, amount)| (format!("{TEMPLATE}/resources/{key}"), amount));
     // A label whose tag would be too long it learns from DescribeNodegroup.
@@ -567,7 +688,7 @@ mod tests {
             "network": {"own": {"cidr": "10.0.0.0/16", "zones": [], "nat": "one"}},
             "endpoint": {"public": true, "private": true, "publicCidrs": []}, "authentication": "api", "support": "standard",
             "deletionProtection": false, "addons": {}, "autoscaler": "cluster-autoscaler", "oidc": false,
-            "pools": {"l4": {"machines": ["g6.xlarge"], "ami": "AL2023_x86_64_NVIDIA", "diskGib": 200, "efa": false,
+            "pools": {"l4": {"machines": ["g6.xlarge"], "ami": "AL2023_x86_64_NVIDIA", "disk": {"gib": 200}, "efa": false,
                 "maxUnavailable": 1, "repair": false, "advertised": advertised}},
         }))
         .expect("a specification");

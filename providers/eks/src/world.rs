@@ -88,6 +88,9 @@ pub struct ClusterFound {
     pub issuer: Option<String>,
     /// Its VPC.
     pub vpc: Option<String>,
+    /// The security group that EKS made for it.
+    #[serde(default)]
+    pub security_group: Option<String>,
     /// Ids of its subnets.
     pub subnet_ids: BTreeSet<String>,
     /// What AWS says is wrong with it.
@@ -115,6 +118,9 @@ pub struct GroupFound {
     pub scaling_groups: BTreeMap<String, BTreeMap<String, String>>,
     /// What AWS says is wrong with it, in words.
     pub issues: Vec<String>,
+    /// The same, in AWS' codes.
+    #[serde(default)]
+    pub codes: BTreeSet<String>,
     /// Pods of Jobs on its nodes, `namespace/name` by node.
     pub jobs: BTreeMap<String, Vec<String>>,
 }

@@ -71,6 +71,10 @@ pub struct EksSection {
     /// Tags on everything that is made.
     #[serde(default)]
     pub tags: BTreeMap<String, String>,
+    /// Refused: Fargate runs no GPUs, no DaemonSets and no pods with EKS Pod Identity.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(extend("x-free" = true))]
+    pub fargate: Vec<Free>,
 }
 
 /// The network of an EKS cluster: of its own by its addresses, or somebody else's by its subnets.
@@ -207,10 +211,10 @@ pub struct EksPoolSection {
     /// The image, in the API's word, `BOTTLEROCKET_x86_64_NVIDIA`; Amazon Linux 2023 that fits the machine when absent.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub ami: Option<String>,
-    /// The root disk; 100 GiB, with GPUs 200 GiB, when absent.
+    /// The disk for images and containers: its size, or more about it; 100 GiB, with GPUs 200 GiB, when absent.
     #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub disk: Option<Bytes>,
-    /// Whether nodes have elastic fabric adapters, in a placement group.
+    pub disk: Option<EksDiskEntry>,
+    /// Whether nodes have elastic fabric adapters, as many as their machine takes, in a placement group.
     #[serde(default)]
     pub efa: bool,
     /// Id of a capacity block, `cr-…`, that the nodes are in.
@@ -226,6 +230,76 @@ pub struct EksPoolSection {
     /// Whether EKS replaces nodes that it finds broken.
     #[serde(default)]
     pub repair: bool,
+}
+
+/// A node's disk: its size, or more about it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub enum EksDiskEntry {
+    /// Its size.
+    Size(Bytes),
+    /// More about it.
+    Full(EksDiskSection),
+}
+
+impl EksDiskEntry {
+    /// Its size, where one is said.
+    pub fn size(&self) -> Option<Bytes> {
+        match self {
+            Self::Size(size) => Some(*size),
+            Self::Full(full) => full.size,
+        }
+    }
+
+    /// More about it, where anything is said.
+    pub fn full(&self) -> Option<&EksDiskSection> {
+        match self {
+            Self::Size(_) => None,
+            Self::Full(full) => Some(full),
+        }
+    }
+}
+
+/// More about a node's disk.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema, Default)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct EksDiskSection {
+    /// Its size.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub size: Option<Bytes>,
+    /// Its sort; `gp3` when absent.
+    #[serde(rename = "type", skip_serializing_if = "Option::is_none", default)]
+    pub kind: Option<EksVolume>,
+    /// MiB a second, of gp3; 125 when absent.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub throughput: Option<u32>,
+    /// Operations a second; 3000 of gp3 when absent.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub iops: Option<u32>,
+    /// ARN of the KMS key that it is encrypted with.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    #[schemars(extend("format" = "arn"))]
+    pub key: Option<String>,
+}
+
+/// A sort of volume.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum EksVolume {
+    /// What most want: its throughput and its operations are bought on their own.
+    Gp3,
+    /// The fastest, and the most expensive.
+    Io2,
+}
+
+impl EksVolume {
+    /// The API's word for it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Gp3 => "gp3",
+            Self::Io2 => "io2",
+        }
+    }
 }
 
 fn one() -> u32 {
@@ -270,4 +344,30 @@ pub struct EksGrants {
     #[serde(default)]
     #[schemars(extend("x-free" = true))]
     pub inline: Free,
+    /// Repositories of images, of the cluster's own account and region. Nodes pull from all of them without a word, and an agent that builds
+    /// images pushes to its `destination`.
+    #[serde(default)]
+    pub ecr: Vec<EcrGrant>,
+}
+
+/// What somebody may do with a repository of images.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct EcrGrant {
+    /// Its name, `team/train`; `team/*` for all of them under it.
+    pub repository: String,
+    /// What.
+    #[serde(default)]
+    pub access: EcrAccess,
+}
+
+/// What somebody may do with a repository of images.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema, Default)]
+#[serde(rename_all = "lowercase")]
+pub enum EcrAccess {
+    /// Read images.
+    #[default]
+    Pull,
+    /// Read and write images.
+    Push,
 }

@@ -22,8 +22,8 @@ pub(crate) use cluster::default_pods;
 pub use cluster::{ApiVersion, Cluster, Kind, Metadata, NodePool, ShapeSection, SizeSection};
 pub use cost::{Cost, FixedPrice, NodePrice};
 pub use eks::{
-    EksAccessSection, EksAddonEntry, EksAddonSection, EksEndpointSection, EksGrants, EksLog, EksNetworkSection,
-    EksPoolSection, EksSection, Grants,
+    EcrAccess, EcrGrant, EksAccessSection, EksAddonEntry, EksAddonSection, EksDiskEntry, EksDiskSection,
+    EksEndpointSection, EksGrants, EksLog, EksNetworkSection, EksPoolSection, EksSection, EksVolume, Grants,
 };
 pub use fleet::{Fleet, FleetCluster, FleetKind, FleetMetadata};
 pub use gpu::{Gang, Gpu, GpuPlugin, Priority, Scheduling, Sharing, SharingStrategy};

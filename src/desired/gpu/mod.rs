@@ -19,6 +19,7 @@ pub use types::{Advertiser, ExpectedLabel, GpuVendor, LabelWriter, PoolGpus};
 
 pub(super) use collect::collect;
 pub(crate) use drivers::driver_problem;
+pub(super) use placement::{on_pools, tolerations};
 pub(crate) use pools::{labels_at_birth, offered_by, pool_gpus};
 pub(crate) use quota::quota_units;
 pub(super) use releases::releases;

@@ -23,6 +23,14 @@ pub(super) fn release_name(agent: &Agent) -> String {
     format!("launch-{}", agent.name)
 }
 
+/// The service account of an agent, which its builds run as too.
+pub(in crate::desired) fn account(agent: &Agent) -> String {
+    match agent.chart {
+        None => release_name(agent),
+        Some(_) => upstream::service_account(&release_name(agent)),
+    }
+}
+
 /// The Secret in which an agent of a Helm release looks for its API key (SDK, `kubernetes_runner.py: ensure_api_key_secret`).
 pub(super) fn secret_name(agent: &Agent) -> String {
     format!("wandb-api-key-{}", release_name(agent))

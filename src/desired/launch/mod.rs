@@ -15,8 +15,10 @@ pub use state::{
     WandbService,
 };
 
+pub(super) use agent::account as agent_account;
 pub(crate) use parts::file_key;
 pub(crate) use queue::{namespace_of, offers, pool_of};
+pub(super) use registries::pushes_to;
 pub(crate) use sdk::{breaks_launch_sweeps, forces_security_context, version};
 pub(crate) use upstream::{OLDEST as OLDEST_CHART, takes_a_secret};
 

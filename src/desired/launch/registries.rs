@@ -23,7 +23,7 @@ pub(super) fn slots(launch: &Launch) -> Vec<SecretSlot> {
 }
 
 /// Whether a build's images go to one of the registries: then it logs in with the same Secret.
-pub(super) fn pushes_to(launch: &Launch, destination: &str) -> bool {
+pub(in crate::desired) fn pushes_to(launch: &Launch, destination: &str) -> bool {
     let host = |text: &str| {
         let rest = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://")).unwrap_or(text);
         rest.split('/').next().unwrap_or_default().to_owned()

@@ -246,11 +246,14 @@ impl<'a> World<'a> {
 
     /// Whether a role makes some GPUs of a group allocatable.
     pub fn would_advertise(&self, group: usize, role: &Role) -> bool {
-        let Some(gpus) = &self.groups[group].gpus else { return false };
+        let gpus = self.groups[group].gpus.as_ref();
         match role {
-            Role::StandInPlugin => true,
-            Role::DevicePlugin(vendor) => *vendor == gpus.vendor,
-            Role::Advertises(resource) => gpus.resources.contains_key(resource),
+            Role::StandInPlugin => gpus.is_some(),
+            Role::DevicePlugin(vendor) => gpus.is_some_and(|gpus| *vendor == gpus.vendor),
+            Role::Advertises(resource) => {
+                gpus.is_some_and(|gpus| gpus.resources.contains_key(resource))
+                    || self.groups[group].others.contains_key(resource)
+            }
             _ => false,
         }
     }
@@ -258,7 +261,8 @@ impl<'a> World<'a> {
     fn advertise(&mut self, group: usize, role: &Role, who: &str) -> bool {
         let changed = self.note_advertiser(group, role, who);
         if changed {
-            for (resource, amount) in self.groups[group].gpus.iter().flat_map(|gpus| &gpus.resources) {
+            let known = &self.groups[group];
+            for (resource, amount) in known.gpus.iter().flat_map(|gpus| &gpus.resources).chain(&known.others) {
                 if self.groups[group].resource_from.contains_key(resource) {
                     self.nodes[group].allocatable.set(resource, *amount);
                 }
@@ -273,9 +277,15 @@ impl<'a> World<'a> {
             return false;
         }
         let gpus = self.groups[group].gpus.clone();
+        let others = self.groups[group].others.clone();
         let mut changed = false;
-        for resource in gpus.iter().flat_map(|gpus| gpus.resources.keys()) {
-            if matches!(role, Role::Advertises(one) if one != resource) {
+        for resource in gpus.iter().flat_map(|gpus| gpus.resources.keys()).chain(others.keys()) {
+            // A plugin of GPUs advertises all of them, and nothing else.
+            let is_it = match role {
+                Role::Advertises(one) => one == resource,
+                _ => !others.contains_key(resource),
+            };
+            if !is_it {
                 continue;
             }
             let from = self.groups[group].resource_from.entry(resource.clone()).or_default();

@@ -6,7 +6,7 @@ use wbk_provider_api::{
     Capacity, EksAutoscaler, PoolSize, PoolSpec, ProviderKind, Shape, Taint, TaintEffect, Wanted, birth, node_taints,
 };
 
-use crate::desired::{Advertiser, PoolGpus};
+use crate::desired::{Advertiser, FABRIC, HUGE_PAGES, PoolGpus, fabrics};
 
 use super::super::scheduler::{Amounts, CPU, EPHEMERAL, LabelValue, Labels, MEMORY, MayHave, Node, PODS};
 use crate::desired::POOL_LABEL;
@@ -24,6 +24,8 @@ pub struct Group {
     pub grows: bool,
     /// Its GPUs.
     pub gpus: Option<Gpus>,
+    /// What else is advertised once somebody does, by resource: fabric adapters.
+    pub others: BTreeMap<String, i64>,
     /// The node at birth, with the GPUs that an autoscaler knows of.
     pub template: Node,
     /// Labels that arrive after birth, with whoever writes each.
@@ -150,6 +152,14 @@ fn of_pool(wanted: &Wanted, pool: &PoolSpec, known: Option<&PoolGpus>, arch: &st
     let mut allocatable = shape(&pool.shape);
     let disk_unknown = provider != ProviderKind::Local;
     allocatable.set(EPHEMERAL, if disk_unknown { i64::MAX } else { LOCAL_DISK });
+    let mut others = BTreeMap::new();
+    if let Some(fabric) = fabrics(wanted).get(&pool.name) {
+        others.insert(FABRIC.to_owned(), i64::try_from(fabric.adapters).unwrap_or(i64::MAX));
+        // They are memory that is nothing else any more.
+        let huge = i64::try_from(fabric.huge_bytes).unwrap_or(i64::MAX);
+        allocatable.set(HUGE_PAGES, huge);
+        allocatable.set(MEMORY, (allocatable.get(MEMORY) - huge).max(0));
+    }
     let gpus = gpus_of(pool, known);
     let platform = known.and_then(platform_of);
     let mut resource_from = BTreeMap::new();
@@ -168,12 +178,16 @@ fn of_pool(wanted: &Wanted, pool: &PoolSpec, known: Option<&PoolGpus>, arch: &st
     for (resource, amount) in gpus.iter().flat_map(|gpus| &gpus.resources) {
         template.allocatable.set(resource, *amount);
     }
+    for (resource, amount) in &others {
+        template.allocatable.set(resource, *amount);
+    }
     let group = Group {
         name: pool.name.clone(),
         called: format!("pool {}", pool.name),
         size: pool.size,
         grows: grows(provider),
         gpus,
+        others,
         template,
         label_from: BTreeMap::new(),
         resource_from,

@@ -185,6 +185,8 @@ fn one(value: &Value, pool: Option<&str>, desired: &Desired) -> (Group, Node) {
         size: PoolSize { min: 0, max: 0 },
         grows: grows(desired.wanted.cluster.provider) && spec.is_some(),
         gpus,
+        // Whatever it has is on the node.
+        others: BTreeMap::new(),
         template: node.clone(),
         label_from: BTreeMap::new(),
         resource_from,

@@ -16,6 +16,7 @@ use super::live::{LiveNode, asked, of_live};
 use super::proof::{
     Broken, Can, Link, NodeLabel, NodeResource, Place, PoolProof, Proof, Rule, Standing, Unseen, WorkloadProof,
 };
+use super::role::Role;
 use super::workload::{Context, Kind, Manifest, Workload, of_system, sample, workloads};
 use crate::desired::Desired;
 use crate::id::{ObjectId, ReleaseId};
@@ -498,6 +499,8 @@ impl Prover<'_> {
             let foreign = workload
                 .roles
                 .iter()
+                // What else the pool has is no GPU of anybody.
+                .filter(|role| !matches!(role, Role::Advertises(resource) if known.others.contains_key(resource)))
                 .find(|role| role.advertises() && role.vendor().is_some_and(|vendor| vendor != gpus.vendor));
             if foreign.is_some() {
                 let what = format!(

@@ -172,6 +172,10 @@ fn ten_thousandths(dollars: &str) -> Option<u64> {
     (part.len() <= 4).then(|| format!("{whole}{part:0<4}").parse().ok())?
 }
 
+/// Machines whose first network card has no fabric adapter, and each other card one (moto 5.2.5, EC2's answers: `InterfaceTypes` of the
+/// cards). Of all others the first cards have one each.
+pub const FIRST_CARD_WITHOUT_EFA: [&str; 1] = ["p6-b300.48xlarge"];
+
 /// The machine of a name, where it is known.
 pub fn machine(name: &str) -> Option<&'static Machine> {
     TABLE.get(name)

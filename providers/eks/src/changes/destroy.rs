@@ -9,13 +9,16 @@ use crate::part::{Found, Part, sort};
 use crate::world::World;
 
 /// What must be gone before a part of a sort can go.
-fn before(sort: &str) -> &'static [&'static str] {
+pub(super) fn before(sort: &str) -> &'static [&'static str] {
     match sort {
         sort::ELASTIC_IP => &[sort::NAT_GATEWAY],
         sort::ROUTE_TABLE => &[sort::NAT_GATEWAY],
         sort::SUBNET => &[sort::NAT_GATEWAY, sort::ROUTE_TABLE],
         sort::INTERNET_GATEWAY => &[sort::NAT_GATEWAY, sort::ELASTIC_IP, sort::ROUTE_TABLE],
-        sort::VPC => &[sort::SUBNET, sort::INTERNET_GATEWAY, sort::ROUTE_TABLE],
+        sort::SECURITY_GROUP => &[sort::PLACEMENT_GROUP],
+        // They are looked for where there is one of these: the last to go.
+        sort::LAUNCH_TEMPLATE => &[sort::PLACEMENT_GROUP, sort::SECURITY_GROUP],
+        sort::VPC => &[sort::SUBNET, sort::INTERNET_GATEWAY, sort::ROUTE_TABLE, sort::SECURITY_GROUP],
         _ => &[],
     }
 }

@@ -10,6 +10,7 @@ use wbk_provider_api::{
 
 use super::{Draft, GROUP_SECONDS, fingerprint, tag_differences};
 use crate::content::{Content, GroupContent};
+use crate::group::{helps, is_about_capacity};
 use crate::marks::digest;
 use crate::shape::{GROUP_FIXED, GroupShape};
 use crate::wanted::WantedGroup;
@@ -17,6 +18,24 @@ use crate::world::{GroupFound, World};
 
 /// Longest name of a node group (EKS, CreateNodegroup).
 const NAME: usize = 63;
+
+type Groups = BTreeMap<String, GroupFound>;
+
+/// The groups that an operation is about.
+struct Which {
+    /// The one that shall be.
+    name: String,
+    /// Those that go when it is there.
+    replaces: BTreeSet<String>,
+    /// Those that go first.
+    clears: BTreeSet<String>,
+}
+
+impl Which {
+    fn alone(name: String) -> Self {
+        Self { name, replaces: BTreeSet::new(), clears: BTreeSet::new() }
+    }
+}
 
 impl Draft<'_> {
     pub(super) fn groups(&mut self) {
@@ -35,10 +54,10 @@ impl Draft<'_> {
         if let Some(name) = given {
             return self.given_group(pool, wanted, &name);
         }
-        let of_pool: BTreeMap<String, GroupFound> =
-            self.world.groups_of(pool).map(|(name, group)| (name.clone(), group.clone())).collect();
+        let of_pool = self.world.groups_of(pool).map(|(name, group)| (name.clone(), group.clone()));
+        let (dead, living): (Groups, Groups) = of_pool.partition(|(_, group)| group.status == "CREATE_FAILED");
         let fits = |group: &GroupFound| group.status != "DELETING" && fixed(&group.shape) == fixed(&wanted.shape);
-        let mut fitting = of_pool.iter().filter(|(_, group)| fits(group));
+        let mut fitting = living.iter().filter(|(_, group)| fits(group));
         // The one that carries nodes, should there be two.
         let first = fitting.next();
         let current = fitting.fold(first, |best, other| match best {
@@ -46,17 +65,11 @@ impl Draft<'_> {
             _ => Some(other),
         });
         match current {
-            None if of_pool.is_empty() => self.create_group(pool, wanted),
-            None => self.replace_group(pool, wanted, None, &of_pool),
-            Some((name, found)) => {
-                let others: BTreeMap<String, GroupFound> =
-                    of_pool.iter().filter(|(other, _)| *other != name).map(|(n, g)| (n.clone(), g.clone())).collect();
-                if others.is_empty() {
-                    self.keep_group(pool, wanted, name, found);
-                } else {
-                    self.replace_group(pool, wanted, Some(name), &of_pool);
-                }
-            }
+            None if living.is_empty() && dead.is_empty() => self.create_group(pool, wanted),
+            None if living.is_empty() => self.retry_group(pool, wanted, &dead),
+            None => self.replace_group(pool, wanted, None, (&living, &dead)),
+            Some((name, found)) if living.len() == 1 => self.keep_group(pool, wanted, (name, found), &dead),
+            Some((name, _)) => self.replace_group(pool, wanted, Some(name), (&living, &dead)),
         }
     }
 
@@ -73,7 +86,7 @@ impl Draft<'_> {
                     pool,
                     "it is another pool's",
                     wanted,
-                    (name.into(), BTreeSet::new()),
+                    Which::alone(name.into()),
                 );
                 self.push(operation);
                 return self.block(
@@ -84,13 +97,8 @@ impl Draft<'_> {
             }
             Some(Seen::Absent) | None => {
                 let reason = format!("the blueprint names node group {name} as given, and it is not there");
-                let operation = self.group_operation(
-                    OperationAction::Create,
-                    pool,
-                    &reason,
-                    wanted,
-                    (name.into(), BTreeSet::new()),
-                );
+                let operation =
+                    self.group_operation(OperationAction::Create, pool, &reason, wanted, Which::alone(name.into()));
                 self.push(operation);
                 return self.block(target, reason, "name the one that is there, or remove `group` to have one made");
             }
@@ -104,51 +112,88 @@ impl Draft<'_> {
             return self.advise(target, format!("node group {name} could not be made: {}", issues(&found)), hint);
         }
         if others.is_empty() {
-            return self.keep_group(pool, wanted, name, &found);
+            return self.keep_group(pool, wanted, (&name.to_owned(), &found), &Groups::new());
         }
         let reason = format!("node group {name} cannot change {} while it lives", fixed_names(&others));
         let operation =
-            self.group_operation(OperationAction::Replace, pool, &reason, wanted, (name.into(), BTreeSet::new()));
+            self.group_operation(OperationAction::Replace, pool, &reason, wanted, Which::alone(name.into()));
         self.push(Operation { diff: others, expect: pool_fingerprint(&[&found]), ..operation });
         let hint = "write what is there; or give the pool another name without `group`, so that a node group of its own is made";
         self.block(target, format!("{reason}, and it is somebody else's, so that it is not replaced"), hint);
     }
 
     fn create_group(&mut self, pool: &str, wanted: &WantedGroup) {
-        let reason = format!("there is no node group of this pool; it begins with {} nodes", wanted.shape.min);
+        let reason = match &wanted.waits {
+            Some(waits) => format!("there is no node group of this pool; {waits}"),
+            None => format!("there is no node group of this pool; it begins with {} nodes", wanted.shape.min),
+        };
         let name = self.free_name(pool, &wanted.shape);
-        let operation = self.group_operation(OperationAction::Create, pool, &reason, wanted, (name, BTreeSet::new()));
+        let operation = self.group_operation(OperationAction::Create, pool, &reason, wanted, Which::alone(name));
         self.push(operation);
     }
 
-    fn keep_group(&mut self, pool: &str, wanted: &WantedGroup, name: &str, found: &GroupFound) {
+    /// What failed before it had a node goes, and is made anew: as it was, or elsewhere, as the blueprint now says.
+    fn retry_group(&mut self, pool: &str, wanted: &WantedGroup, dead: &Groups) {
         let target = ProviderTarget::NodePool(pool.to_owned());
-        let content = (name.to_owned(), BTreeSet::new());
-        match found.status.as_str() {
-            "CREATING" => {
-                let reason = "its node group is being made; it is waited for";
-                let operation = self.group_operation(OperationAction::Start, pool, reason, wanted, content);
-                return self.push(Operation { expect: pool_fingerprint(&[found]), gate: Gate::Pods, ..operation });
-            }
-            "CREATE_FAILED" => {
-                let reason = format!("its node group could not be made: {}", issues(found));
-                let content = (name.to_owned(), BTreeSet::from([name.to_owned()]));
-                let operation = self.group_operation(OperationAction::Replace, pool, &reason, wanted, content);
-                return self.push(Operation { expect: pool_fingerprint(&[found]), ..operation });
-            }
-            _ => {}
+        let words: Vec<String> = dead.values().map(issues).collect();
+        let reason = format!("its node group could not be made: {}", words.join("; "));
+        let same = dead.values().all(|group| fixed(&group.shape) == fixed(&wanted.shape));
+        let codes: BTreeSet<String> = dead.values().flat_map(|group| group.codes.clone()).collect();
+        if same && let Some(helps) = self.helps(&codes, wanted) {
+            let says = "as the blueprint is, the same is tried again".to_owned();
+            self.advise(target, says, helps);
         }
-        if !found.issues.is_empty() {
-            self.advise(target, issues(found), "look at the node group's health in AWS' console");
+        let mut diff: Vec<FieldDiff> = dead.values().map(health).collect();
+        diff.extend(dead.values().flat_map(|group| group_differences(group, wanted)));
+        let which = Which { name: pool.to_owned(), replaces: BTreeSet::new(), clears: dead.keys().cloned().collect() };
+        let found: Vec<&GroupFound> = dead.values().collect();
+        let operation = self.group_operation(OperationAction::Replace, pool, &reason, wanted, which);
+        self.push(Operation { diff, expect: pool_fingerprint(&found), ..operation });
+    }
+
+    /// What helps against what AWS says, with the places that are known to have such machines.
+    fn helps(&self, codes: &BTreeSet<String>, wanted: &WantedGroup) -> Option<String> {
+        match is_about_capacity(codes) {
+            true => Some(wanted.elsewhere.clone()),
+            false => helps(codes).map(str::to_owned),
         }
-        let diff = group_differences(found, wanted);
-        if diff.is_empty() {
+    }
+
+    fn keep_group(&mut self, pool: &str, wanted: &WantedGroup, (name, found): (&String, &GroupFound), dead: &Groups) {
+        let target = ProviderTarget::NodePool(pool.to_owned());
+        let which = Which { name: name.to_owned(), replaces: BTreeSet::new(), clears: dead.keys().cloned().collect() };
+        let all: Vec<&GroupFound> = [found].into_iter().chain(dead.values()).collect();
+        if found.status == "CREATING" {
+            let reason = "its node group is being made; it is waited for";
+            let operation = self.group_operation(OperationAction::Start, pool, reason, wanted, which);
+            return self.push(Operation { expect: pool_fingerprint(&all), gate: Gate::Pods, ..operation });
+        }
+        if !found.issues.is_empty() || found.status == "DEGRADED" {
+            let helps = self.helps(&found.codes, wanted);
+            let helps = helps.unwrap_or_else(|| "look at the node group's health in AWS' console".to_owned());
+            self.advise(target.clone(), format!("its node group is {}: {}", found.status, issues(found)), helps);
+        }
+        let mut diff = group_differences(found, wanted);
+        if diff.is_empty() && dead.is_empty() {
             return;
         }
-        let operation =
-            self.group_operation(OperationAction::Update, pool, "the blueprint wants it otherwise", wanted, content);
+        let moves = moves_to_another_version(found, wanted);
+        diff.extend(dead.values().map(health));
+        let reason = match (dead.is_empty(), &wanted.waits) {
+            (false, _) => "a node group of it could not be made, and is removed".to_owned(),
+            (true, Some(waits)) => format!("the blueprint wants it otherwise; {waits}"),
+            (true, None) => "the blueprint wants it otherwise".to_owned(),
+        };
+        let operation = self.group_operation(OperationAction::Update, pool, &reason, wanted, which);
         let disruption = in_place_disruption(found, wanted);
-        self.push(Operation { diff, disruption, expect: pool_fingerprint(&[found]), ..operation });
+        self.push(Operation { diff, disruption, expect: pool_fingerprint(&all), ..operation });
+        if moves && wanted.shape.capacity_block.is_some() && found.desired > 0 {
+            let says = format!(
+                "nodes of a capacity block are not made anew while they are there, and it has {}",
+                found.desired
+            );
+            self.block(target, says, format!("when its Jobs are done: aws eks update-nodegroup-config --cluster-name {} --nodegroup-name {name} --scaling-config minSize=0,desiredSize=0; then apply", self.marks.cluster));
+        }
     }
 
     fn replace_group(
@@ -156,7 +201,7 @@ impl Draft<'_> {
         pool: &str,
         wanted: &WantedGroup,
         current: Option<&String>,
-        of_pool: &BTreeMap<String, GroupFound>,
+        (of_pool, dead): (&Groups, &Groups),
     ) {
         let old: BTreeSet<String> = of_pool.keys().filter(|name| Some(*name) != current).cloned().collect();
         let name = current.cloned().unwrap_or_else(|| self.free_name(pool, &wanted.shape));
@@ -186,8 +231,9 @@ impl Draft<'_> {
             true => Disruption::Rolling,
             false => Disruption::Stops(format!("Job pods {}", jobs.join(", "))),
         };
-        let groups: Vec<&GroupFound> = of_pool.values().collect();
-        let operation = self.group_operation(OperationAction::Replace, pool, &reason, wanted, (name, old));
+        let groups: Vec<&GroupFound> = of_pool.values().chain(dead.values()).collect();
+        let which = Which { name, replaces: old, clears: dead.keys().cloned().collect() };
+        let operation = self.group_operation(OperationAction::Replace, pool, &reason, wanted, which);
         self.push(Operation { diff, disruption, expect: pool_fingerprint(&groups), ..operation });
     }
 
@@ -231,15 +277,18 @@ impl Draft<'_> {
         pool: &str,
         reason: &str,
         wanted: &WantedGroup,
-        (name, replaces): (String, BTreeSet<String>),
+        which: Which,
     ) -> Operation {
-        let content = Content::Group(GroupContent {
+        let Which { name, replaces, clears } = which;
+        let content = Content::Group(Box::new(GroupContent {
             name,
             shape: wanted.shape.clone(),
             tags: wanted.tags.clone(),
             scaling_tags: wanted.scaling_tags.clone(),
             replaces,
-        });
+            clears,
+            elsewhere: Some(wanted.elsewhere.clone()),
+        }));
         Operation {
             needs: wanted.needs.iter().cloned().collect(),
             content: serde_json::to_value(content).expect("a content is plain data"),
@@ -301,7 +350,8 @@ pub fn pool_seen(wanted: &PoolSpec, groups: &[&GroupFound]) -> PoolSeen {
     PoolSeen {
         spec,
         nodes: groups.iter().map(|group| group.desired).sum(),
-        deviations: Vec::new(),
+        // What failed before it had a node is made anew by an operation of its own.
+        deviations: groups.iter().filter(|group| group.status == "DEGRADED").map(|group| health(group)).collect(),
         jobs,
         fingerprint: pool_fingerprint(groups),
     }
@@ -341,9 +391,20 @@ fn fixed_names(diff: &[FieldDiff]) -> String {
     names.into_iter().collect::<Vec<_>>().join(", ")
 }
 
+/// Whether its nodes are made anew: for another Kubernetes version, or another version of their launch template.
+fn moves_to_another_version(found: &GroupFound, wanted: &WantedGroup) -> bool {
+    (&found.shape.version, &found.shape.template) != (&wanted.shape.version, &wanted.shape.template)
+}
+
+/// What is wrong with a group, as a difference to a healthy one.
+fn health(found: &GroupFound) -> FieldDiff {
+    let old = format!("{}: {}", found.status, issues(found));
+    FieldDiff { path: "health".into(), old: Some(old.into()), new: Some("ACTIVE".into()) }
+}
+
 fn in_place_disruption(found: &GroupFound, wanted: &WantedGroup) -> Disruption {
     let jobs: Vec<&str> = found.jobs.values().flatten().map(String::as_str).collect();
-    if found.shape.version != wanted.shape.version {
+    if moves_to_another_version(found, wanted) {
         // Every node is made anew, one after the other; EKS drains each.
         return match jobs.is_empty() {
             true => Disruption::Rolling,

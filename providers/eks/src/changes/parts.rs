@@ -4,7 +4,7 @@ use wbk_provider_api::{
     Disruption, FieldDiff, Gate, Operation, OperationAction, PartId, ProviderTarget, Seen, differences,
 };
 
-use super::{ADDON_SECONDS, Draft, GATEWAY_SECONDS, PART_SECONDS, fingerprint, tag_differences};
+use super::{ADDON_SECONDS, Draft, GATEWAY_SECONDS, PART_SECONDS, destroy, fingerprint, tag_differences};
 use crate::content::Content;
 use crate::marks::BLUEPRINT;
 use crate::part::{Found, Part, sort};
@@ -115,11 +115,24 @@ impl Draft<'_> {
                 deadline(&found.part),
             );
             self.changes.operations.push(Operation {
+                needs: self.users(id),
                 expect: fingerprint(&found.id),
                 content: serde_json::to_value(content).expect("a content is plain data"),
                 ..operation
             });
         }
+    }
+
+    /// What may still use a part that goes: the node groups, for what their machines are made from, and parts that are looked for by it.
+    fn users(&self, id: &PartId) -> Vec<ProviderTarget> {
+        let fabric = [sort::SECURITY_GROUP, sort::PLACEMENT_GROUP, sort::LAUNCH_TEMPLATE];
+        if !fabric.contains(&id.sort.as_str()) {
+            return Vec::new();
+        }
+        let pools = self.platform.groups.keys().cloned().chain(super::pools(self.world)).map(ProviderTarget::NodePool);
+        let first = destroy::before(&id.sort);
+        let parts = self.world.parts.keys().filter(|other| first.contains(&other.sort.as_str()));
+        pools.chain(parts.cloned().map(ProviderTarget::Part)).collect()
     }
 
     fn operation(&self, action: OperationAction, id: &PartId, reason: &str, wanted: &WantedPart) -> Operation {
@@ -150,7 +163,10 @@ fn is_fixed(part: &Part, path: &str) -> bool {
         Part::Vpc { .. } => path != "dnsNames",
         Part::NatGateway { .. } => true,
         Part::Subnet { .. } => path != "tier",
-        Part::InternetGateway { .. }
+        Part::PlacementGroup { .. } => true,
+        Part::SecurityGroup { .. }
+        | Part::LaunchTemplate(_)
+        | Part::InternetGateway { .. }
         | Part::ElasticIp {}
         | Part::RouteTable { .. }
         | Part::Role(_)

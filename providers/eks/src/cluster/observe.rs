@@ -68,6 +68,7 @@ pub(crate) fn found(cluster: &Cluster, marks: &Marks, names: &Names) -> ClusterF
         authority: cluster.certificate_authority.as_ref().and_then(|authority| authority.data.clone()),
         issuer: cluster.identity.as_ref().and_then(|identity| identity.oidc.as_ref()?.issuer.clone()),
         vpc: vpc.and_then(|vpc| vpc.vpc_id.clone()),
+        security_group: vpc.and_then(|vpc| vpc.cluster_security_group_id.clone()),
         subnet_ids,
         issues: health
             .map(|health| health.issues().iter().filter_map(|issue| issue.message.clone()).collect())

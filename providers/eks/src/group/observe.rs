@@ -1,11 +1,12 @@
 //! Describes the node groups of a cluster.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use aws_sdk_eks::types::{Nodegroup, Taint as GroupTaint, TaintEffect as GroupEffect};
 use futures::future::join_all;
 use wbk_provider_api::{Capacity, Seen, Taint, TaintEffect};
 
+use super::health;
 use super::scaling::ScalingGroups;
 use crate::aws::Aws;
 use crate::error::{AwsError, AwsErrorKind};
@@ -64,17 +65,26 @@ pub(crate) fn found(group: &Nodegroup, marks: &Marks, names: &Names, scaling: &S
     let sizes = group.scaling_config.as_ref();
     let number = |value: Option<i32>| value.and_then(|value| u32::try_from(value).ok()).unwrap_or_default();
     let version = group.version.as_deref().unwrap_or_default();
+    let follows = group.launch_template.as_ref().map(|template| {
+        let text = |text: &Option<String>| text.clone().unwrap_or_default();
+        names.template(&text(&template.id), &text(&template.version))
+    });
+    let (launch_template, template) = follows.unzip();
+    let template = template.flatten();
+    // In a template the machine is nowhere else.
+    let machine = template.as_ref().and_then(|template| template.machine.clone());
     let shape = GroupShape {
         version: Minor::parse(version).map_or_else(|| version.to_owned(), |minor| minor.to_string()),
-        machines: group.instance_types().iter().cloned().collect(),
+        machines: machine.map_or_else(|| group.instance_types().iter().cloned().collect(), |one| [one].into()),
         ami: group.ami_type.as_ref().map(|ami| ami.as_str().to_owned()).unwrap_or_default(),
         capacity: match group.capacity_type.as_ref().map(|capacity| capacity.as_str()) {
             Some("SPOT") => Capacity::Spot,
             Some(_) | None => Capacity::OnDemand,
         },
-        disk_gib: number(group.disk_size),
-        efa: false,
-        capacity_block: None,
+        disk_gib: launch_template.is_none().then(|| number(group.disk_size)),
+        capacity_block: template.as_ref().and_then(|template| template.capacity_block.clone()),
+        launch_template,
+        template,
         subnets: group.subnets().iter().map(|id| names.subnet(id)).collect(),
         role: names.role(group.node_role.as_deref().unwrap_or_default()),
         min: number(sizes.and_then(|sizes| sizes.min_size)),
@@ -95,8 +105,15 @@ pub(crate) fn found(group: &Nodegroup, marks: &Marks, names: &Names, scaling: &S
         tags,
         scaling_groups: behind.filter_map(|name| Some((name.clone(), scaling.get(&name)?.clone()))).collect(),
         issues: issues(group),
+        codes: codes(group),
         jobs: BTreeMap::new(),
     }
+}
+
+/// The codes of what AWS says is wrong with a group.
+pub(super) fn codes(group: &Nodegroup) -> BTreeSet<String> {
+    let issues = group.health.as_ref().map(|health| health.issues()).unwrap_or_default();
+    issues.iter().filter_map(|issue| issue.code.as_ref()).map(|code| code.as_str().to_owned()).collect()
 }
 
 /// What AWS says is wrong with a group, in words a person can act on.
@@ -107,34 +124,12 @@ pub(super) fn issues(group: &Nodegroup) -> Vec<String> {
         .map(|issue| {
             let code = issue.code.as_ref().map(|code| code.as_str().to_owned()).unwrap_or_default();
             let message = issue.message.clone().unwrap_or_default();
-            match meaning(&code) {
-                Some(meaning) => format!("{meaning} ({code}: {message})"),
+            match health::means(&code) {
+                Some(means) => format!("{means} ({code}: {message})"),
                 None => format!("{code}: {message}"),
             }
         })
         .collect()
-}
-
-/// What the commonest issues mean (EKS API reference, `Issue`).
-fn meaning(code: &str) -> Option<&'static str> {
-    Some(match code {
-        "AsgInstanceLaunchFailures" => {
-            "EC2 started no instance: no capacity in these zones now, or a limit of the account; allow other zones or machines"
-        }
-        "InstanceLimitExceeded" => "the account may not have so many vCPUs of this family; ask for a higher quota",
-        "InsufficientFreeAddresses" => "the subnets have no free addresses; use larger ones",
-        "NodeCreationFailure" => {
-            "instances started and did not join: no way to the API server or to the registries, or the node role lacks a right"
-        }
-        "AccessDenied" => "the node role lacks a right, or the cluster does not know it",
-        "IamNodeRoleNotFound" => "the node role is gone",
-        "Ec2SubnetMissingIpv6Assignment" | "Ec2SubnetInvalidConfiguration" => {
-            "nodes get no public address in a public subnet; let the subnet give them one, or use private subnets"
-        }
-        "Ec2InstanceTypeDoesNotExist" => "EC2 has no such machine in these zones",
-        "KubernetesLabelInvalid" => "a label is none that Kubernetes takes",
-        _ => return None,
-    })
 }
 
 fn taint(taint: &GroupTaint) -> Taint {

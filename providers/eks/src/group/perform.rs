@@ -3,18 +3,20 @@
 use std::collections::{BTreeSet, HashMap};
 
 use aws_sdk_eks::types::{
-    AmiTypes, CapacityTypes, NodeRepairConfig, Nodegroup, NodegroupScalingConfig, NodegroupUpdateConfig,
-    UpdateLabelsPayload, UpdateTaintsPayload,
+    AmiTypes, CapacityTypes, LaunchTemplateSpecification, NodeRepairConfig, Nodegroup, NodegroupScalingConfig,
+    NodegroupUpdateConfig, UpdateLabelsPayload, UpdateTaintsPayload,
 };
 use wbk_provider_api::Capacity;
 
+use super::health::{helps, is_about_capacity};
 use super::nodes;
 use super::observe::{self, describe};
 use super::scaling::{self, ScalingGroups};
 use crate::content::GroupContent;
 use crate::error::{AwsError, AwsErrorKind};
 use crate::names::{self, Names};
-use crate::shape::GroupShape;
+use crate::shape::{GroupShape, TemplateRef};
+use crate::template;
 use crate::work::{Work, settled};
 use crate::world::GroupFound;
 
@@ -24,11 +26,16 @@ use crate::world::GroupFound;
 /// AWS' words, with what its issues mean, and whether something was made.
 pub async fn create(work: &Work<'_>, group: &GroupContent) -> Result<(), AwsError> {
     let (cluster, name) = (&work.marks.cluster, &group.name);
+    delete(work, &group.clears).await?;
     if describe(work.aws, work.marks, name).await?.is_none() {
         let shape = &group.shape;
         let role = names::role_arn(work, &shape.role).await?;
         let subnets = names::subnet_ids(work, &shape.subnets).await?;
         let taints = shape.taints.iter().map(observe::to_group_taint).collect();
+        let template = template_of(work, shape).await?;
+        // What the template says is said nowhere else.
+        let named = shape.template.as_ref().is_none_or(|template| template.machine.is_none());
+        let machines: Option<Vec<String>> = named.then(|| shape.machines.iter().cloned().collect());
         settled(|| {
             let request = work
                 .aws
@@ -38,13 +45,15 @@ pub async fn create(work: &Work<'_>, group: &GroupContent) -> Result<(), AwsErro
                 .nodegroup_name(name)
                 .node_role(&role)
                 .set_subnets(Some(subnets.clone()))
-                .set_instance_types(Some(shape.machines.iter().cloned().collect()))
+                .set_instance_types(machines.clone())
                 .ami_type(AmiTypes::from(shape.ami.as_str()))
-                .capacity_type(match shape.capacity {
-                    Capacity::OnDemand => CapacityTypes::OnDemand,
-                    Capacity::Spot => CapacityTypes::Spot,
+                .capacity_type(match (&shape.capacity_block, shape.capacity) {
+                    (Some(_), _) => CapacityTypes::CapacityBlock,
+                    (None, Capacity::OnDemand) => CapacityTypes::OnDemand,
+                    (None, Capacity::Spot) => CapacityTypes::Spot,
                 })
-                .disk_size(number(shape.disk_gib))
+                .set_disk_size(shape.disk_gib.map(number))
+                .set_launch_template(template.clone())
                 .version(&shape.version)
                 .scaling_config(sizes(shape, shape.min))
                 .set_labels(Some(shape.labels.clone().into_iter().collect()))
@@ -57,15 +66,15 @@ pub async fn create(work: &Work<'_>, group: &GroupContent) -> Result<(), AwsErro
         })
         .await?;
     }
-    let made = wait_until_active(work, name).await?;
+    let made = wait_until_active(work, name, group.elsewhere.as_deref()).await?;
     tag_behind(work, &made, group).await
 }
 
-/// Waits until a node group is `ACTIVE`.
+/// Waits until a node group is `ACTIVE`. `elsewhere` is what to do where EC2 has no such machines.
 ///
 /// # Errors
 /// It failed, with what its issues mean, is gone, or the deadline came.
-pub async fn wait_until_active(work: &Work<'_>, name: &str) -> Result<Nodegroup, AwsError> {
+pub async fn wait_until_active(work: &Work<'_>, name: &str, elsewhere: Option<&str>) -> Result<Nodegroup, AwsError> {
     let attempted = format!("wait for node group {name}");
     let mut waiting = work.wait_for(format!("node group {name}"));
     loop {
@@ -77,7 +86,16 @@ pub async fn wait_until_active(work: &Work<'_>, name: &str) -> Result<Nodegroup,
             Some("ACTIVE") => return Ok(group),
             Some(state @ ("CREATE_FAILED" | "DELETE_FAILED" | "DELETING" | "DEGRADED")) => {
                 let words = format!("its state is {state}: {}", issues.join("; "));
-                return Err(AwsError::new(attempted, AwsErrorKind::Failed, words).after_change());
+                let error = AwsError::new(attempted, AwsErrorKind::Failed, words).after_change();
+                let codes = observe::codes(&group);
+                let helps = match (is_about_capacity(&codes), elsewhere) {
+                    (true, Some(elsewhere)) => Some(elsewhere),
+                    _ => helps(&codes),
+                };
+                return Err(match helps {
+                    Some(helps) => error.with_hint(helps),
+                    None => error,
+                });
             }
             // Issues show while it is still tried: whoever waits learns why.
             Some(state) if !issues.is_empty() => waiting.on(&format!("{state}: {}", issues.join("; "))).await?,
@@ -101,6 +119,7 @@ async fn tag_behind(work: &Work<'_>, made: &Nodegroup, group: &GroupContent) -> 
 /// AWS' words; what was changed before stays.
 pub async fn update(work: &Work<'_>, group: &GroupContent) -> Result<(), AwsError> {
     let (cluster, name) = (&work.marks.cluster, &group.name);
+    delete(work, &group.clears).await?;
     let Some(now) = describe(work.aws, work.marks, name).await? else {
         return Err(AwsError::new(format!("change node group {name}"), AwsErrorKind::NotFound, "it is gone"));
     };
@@ -111,11 +130,26 @@ pub async fn update(work: &Work<'_>, group: &GroupContent) -> Result<(), AwsErro
         request.send().await.map_err(AwsError::sdk(format!("tag node group {name}")))?;
     }
     tag_behind(work, &now, group).await?;
-    if has.version != shape.version {
+    let follows = now.launch_template.as_ref();
+    let template = match template_of(work, shape).await? {
+        Some(wanted) if !template::says(work, follows, shape.template.as_ref()).await? => Some(wanted),
+        Some(_) | None => None,
+    };
+    if has.version != shape.version || template.is_some() {
+        let to = match &template {
+            None => format!("Kubernetes {}", shape.version),
+            Some(to) => {
+                format!(
+                    "Kubernetes {} and its launch template's version {}",
+                    shape.version,
+                    to.version().unwrap_or("?")
+                )
+            }
+        };
         let request = work.aws.eks.update_nodegroup_version().cluster_name(cluster).nodegroup_name(name);
-        let token = work.client_token(&format!("group {name} {}", shape.version));
-        let request = request.version(&shape.version).client_request_token(token);
-        let attempted = format!("bring node group {name} to Kubernetes {}", shape.version);
+        let token = work.client_token(&format!("group {name} {to}"));
+        let request = request.version(&shape.version).set_launch_template(template).client_request_token(token);
+        let attempted = format!("bring node group {name} to {to}");
         let answer = request.send().await.map_err(AwsError::sdk(attempted))?;
         finished(work, name, answer.update.and_then(|update| update.id)).await?;
     }
@@ -166,7 +200,20 @@ pub async fn update(work: &Work<'_>, group: &GroupContent) -> Result<(), AwsErro
         let answer = request.send().await.map_err(AwsError::sdk(format!("change node group {name}")))?;
         finished(work, name, answer.update.and_then(|update| update.id)).await?;
     }
-    wait_until_active(work, name).await.map(drop)
+    wait_until_active(work, name, group.elsewhere.as_deref()).await.map(drop)
+}
+
+/// The template that a group follows, in the version that is its default now.
+async fn template_of(work: &Work<'_>, shape: &GroupShape) -> Result<Option<LaunchTemplateSpecification>, AwsError> {
+    let (id, version) = match &shape.launch_template {
+        None => return Ok(None),
+        Some(TemplateRef::Part(name)) => {
+            let current = template::current(work, name).await?;
+            (current.id, current.version)
+        }
+        Some(TemplateRef::Id(id)) => (id.clone(), "$Default".to_owned()),
+    };
+    Ok(Some(LaunchTemplateSpecification::builder().id(id).version(version).build()))
 }
 
 fn missing(found: &GroupFound, group: &GroupContent) -> Option<HashMap<String, String>> {
@@ -183,16 +230,11 @@ async fn finished(work: &Work<'_>, name: &str, id: Option<String>) -> Result<(),
     crate::update::finished(work, Some(name), None, id, &format!("node group {name}")).await
 }
 
-/// The new group first; when its nodes are Ready with their GPUs, the old groups' pods move, and they go. A group that failed before it
-/// had a node goes first: its name is the new one's.
+/// The new group first; when its nodes are Ready with their GPUs, the old groups' pods move, and they go.
 ///
 /// # Errors
 /// AWS' or the cluster's words. The pool has its old nodes until the new ones are there.
 pub async fn replace(work: &Work<'_>, group: &GroupContent, client: Option<&kube::Client>) -> Result<(), AwsError> {
-    if group.replaces.contains(&group.name) {
-        delete(work, &group.replaces).await?;
-        return create(work, group).await;
-    }
     let mut carried = 0;
     for old in &group.replaces {
         let found = describe(work.aws, work.marks, old).await?;
@@ -229,7 +271,7 @@ async fn grow(work: &Work<'_>, group: &GroupContent, nodes: u32) -> Result<(), A
     let answer = request.client_request_token(token).send().await;
     let answer = answer.map_err(AwsError::sdk(format!("give node group {name} {nodes} nodes")))?;
     finished(work, name, answer.update.and_then(|update| update.id)).await?;
-    wait_until_active(work, name).await.map(drop)
+    wait_until_active(work, name, group.elsewhere.as_deref()).await.map(drop)
 }
 
 /// Removes node groups and waits until they are gone. EKS drains their nodes itself.

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use aws_sdk_ec2::types::{
-    Address, AvailabilityZone, Filter, InternetGateway, NatGateway, NetworkInterface, RouteTable, SecurityGroup,
-    Subnet, Tag, Vpc, VpcAttributeName,
+    Address, AvailabilityZone, Filter, InternetGateway, NatGateway, NetworkInterface, PlacementGroup, RouteTable,
+    SecurityGroup, Subnet, Tag, Vpc, VpcAttributeName,
 };
 
 use crate::aws::Aws;
@@ -20,12 +20,12 @@ pub(super) fn filter(name: impl Into<String>, values: impl IntoIterator<Item = i
 }
 
 /// The filters of everything that is of a blueprint and a cluster.
-pub(super) fn ours(marks: &Marks) -> Vec<Filter> {
+pub(crate) fn ours(marks: &Marks) -> Vec<Filter> {
     vec![filter(format!("tag:{BLUEPRINT}"), [&marks.blueprint]), filter(format!("tag:{CLUSTER}"), [&marks.cluster])]
 }
 
 /// Tags as a map; one without a key is none.
-pub(super) fn tags_of(tags: &[Tag]) -> BTreeMap<String, String> {
+pub(crate) fn tags_of(tags: &[Tag]) -> BTreeMap<String, String> {
     tags.iter().filter_map(|tag| Some((tag.key()?.to_owned(), tag.value().unwrap_or_default().to_owned()))).collect()
 }
 
@@ -51,6 +51,12 @@ paged!(groups, describe_security_groups, set_filters, SecurityGroup, "describe s
 pub(super) async fn addresses(aws: &Aws, filters: Vec<Filter>) -> Answer<Address> {
     let said = aws.ec2.describe_addresses().set_filters(Some(filters)).send().await;
     Ok(said.map_err(AwsError::sdk("describe elastic IPs"))?.addresses.unwrap_or_default())
+}
+
+/// Placement groups; EC2 has no pages of them.
+pub(super) async fn placements(aws: &Aws, filters: Vec<Filter>) -> Answer<PlacementGroup> {
+    let said = aws.ec2.describe_placement_groups().set_filters(Some(filters)).send().await;
+    Ok(said.map_err(AwsError::sdk("describe placement groups"))?.placement_groups.unwrap_or_default())
 }
 
 /// The zones that the account may use now, local and wavelength zones left out: EKS has no control plane there.

@@ -6,6 +6,7 @@
 
 mod ask;
 mod describe;
+pub(crate) mod fabric;
 mod facts;
 mod nat;
 mod observe;
@@ -16,8 +17,10 @@ mod subnet;
 mod tagged;
 mod vpc;
 
+pub(crate) use ask::{ours, tags_of};
 pub use describe::{Anchors, NetworkSeen};
 pub(crate) use describe::{SORTS, told_by};
 pub use facts::{Given, SubnetFacts, ZoneFacts, given, zones};
 pub use observe::observe;
 pub use perform::{create, delete, update};
+pub(crate) use tagged::{given as given_tags, need, put};

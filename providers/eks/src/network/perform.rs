@@ -3,7 +3,7 @@
 use wbk_provider_api::PartId;
 
 use super::tagged::{self, Tags};
-use super::{nat, routes, subnet, vpc};
+use super::{fabric, nat, routes, subnet, vpc};
 use crate::error::AwsError;
 use crate::part::{Found, Part};
 use crate::work::Work;
@@ -20,7 +20,10 @@ pub async fn create(work: &Work<'_>, id: &PartId, part: &Part, tags: &Tags) -> R
         Part::ElasticIp {} => nat::create_address(work, &id.name, tags).await,
         Part::NatGateway { subnet, address } => nat::create(work, &id.name, (subnet, address), tags).await,
         Part::RouteTable { out, subnets } => routes::create(work, &id.name, (out, subnets), tags).await,
-        Part::Role(_)
+        Part::SecurityGroup { itself: _ } => fabric::create_security_group(work, &id.name, tags).await,
+        Part::PlacementGroup { strategy } => fabric::create_placement_group(work, &id.name, strategy, tags).await,
+        Part::LaunchTemplate(_)
+        | Part::Role(_)
         | Part::OidcProvider {}
         | Part::AccessEntry { .. }
         | Part::NodeAccess { .. }
@@ -59,10 +62,20 @@ pub async fn update(work: &Work<'_>, id: &PartId, found: &Found, wanted: (&Part,
         (Part::RouteTable { out, subnets }, Part::RouteTable { .. }) => {
             routes::set(work, &found.id, out, subnets).await
         }
-        (Part::Vpc { .. } | Part::Subnet { .. } | Part::NatGateway { .. }, _) => Err(AwsError::refused(
-            format!("change the {} {}", id.sort, id.name),
-            "what differs cannot change while it lives",
-        )),
+        (Part::SecurityGroup { itself }, Part::SecurityGroup { itself: has }) => {
+            if *itself && !has {
+                fabric::let_itself(work, &found.id).await
+            } else {
+                Ok(())
+            }
+        }
+        (Part::PlacementGroup { .. }, has) if part == has => Ok(()),
+        (Part::Vpc { .. } | Part::Subnet { .. } | Part::NatGateway { .. } | Part::PlacementGroup { .. }, _) => {
+            Err(AwsError::refused(
+                format!("change the {} {}", id.sort, id.name),
+                "what differs cannot change while it lives",
+            ))
+        }
         _ => return Err(not_here(id, "change")),
     };
     done.map_err(AwsError::after_change)
@@ -86,6 +99,8 @@ pub async fn delete(work: &Work<'_>, id: &PartId, aws_id: &str) -> Result<(), Aw
         sort::SUBNET => subnet::delete(work, aws_id).await,
         sort::ELASTIC_IP => nat::delete_address(work, aws_id).await,
         sort::ROUTE_TABLE => routes::delete(work, aws_id).await,
+        sort::SECURITY_GROUP => fabric::delete_security_group(work, aws_id).await,
+        sort::PLACEMENT_GROUP => fabric::delete_placement_group(work, aws_id).await,
         _ => Err(not_here(id, "delete")),
     }
 }

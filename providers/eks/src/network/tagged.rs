@@ -13,7 +13,7 @@ use crate::part::sort;
 use crate::work::{Work, settled};
 
 /// Tags.
-pub(super) type Tags = BTreeMap<String, String>;
+pub(crate) type Tags = BTreeMap<String, String>;
 
 /// AWS' id of something, and its tags.
 pub(super) struct Thing {
@@ -49,6 +49,12 @@ pub(super) async fn things(aws: &Aws, sort: &str, filters: Vec<Filter>) -> Resul
         }
         sort::ROUTE_TABLE => {
             ask::tables(aws, filters).await?.iter().filter_map(|one| thing(one.route_table_id(), one.tags())).collect()
+        }
+        sort::SECURITY_GROUP => {
+            ask::groups(aws, filters).await?.iter().filter_map(|one| thing(one.group_id(), one.tags())).collect()
+        }
+        sort::PLACEMENT_GROUP => {
+            ask::placements(aws, filters).await?.iter().filter_map(|one| thing(one.group_id(), one.tags())).collect()
         }
         other => return Err(AwsError::refused(format!("look for a {other}"), "it is no part of a network")),
     })
@@ -139,7 +145,7 @@ async fn the_one(work: &Work<'_>, sort: &str) -> Result<String, AwsError> {
 }
 
 /// The id of another part, which must be there.
-pub(super) async fn need(work: &Work<'_>, sort: &str, name: &str) -> Result<String, AwsError> {
+pub(crate) async fn need(work: &Work<'_>, sort: &str, name: &str) -> Result<String, AwsError> {
     settled(|| async {
         let found = find(work, sort, name).await?;
         found.map(|thing| thing.id).ok_or_else(|| is_missing(&format!("the {sort} {name}")))
@@ -163,7 +169,7 @@ fn only_one(mut things: Vec<Thing>, what: &str) -> Result<Option<Thing>, AwsErro
 }
 
 /// The tags that a create gives in the same call, so that nothing is ever without them.
-pub(super) fn given(resource: ResourceType, tags: &Tags) -> TagSpecification {
+pub(crate) fn given(resource: ResourceType, tags: &Tags) -> TagSpecification {
     TagSpecification::builder().resource_type(resource).set_tags(Some(to_tags(tags))).build()
 }
 
@@ -172,7 +178,7 @@ fn to_tags(tags: &Tags) -> Vec<Tag> {
 }
 
 /// Gives something the tags that it lacks. Those of others stay.
-pub(super) async fn put(work: &Work<'_>, id: &str, has: &Tags, wanted: &Tags) -> Result<(), AwsError> {
+pub(crate) async fn put(work: &Work<'_>, id: &str, has: &Tags, wanted: &Tags) -> Result<(), AwsError> {
     let lacks: Tags = wanted
         .iter()
         .filter(|(key, value)| has.get(*key) != Some(value))
@@ -194,6 +200,7 @@ pub(super) fn by_id(sort: &str, id: &str) -> Filter {
         sort::SUBNET => "subnet-id",
         sort::ELASTIC_IP => "allocation-id",
         sort::NAT_GATEWAY => "nat-gateway-id",
+        sort::SECURITY_GROUP => "group-id",
         _ => "route-table-id",
     };
     filter(name, [id])
@@ -204,8 +211,13 @@ pub(super) fn by_id(sort: &str, id: &str) -> Filter {
 /// # Errors
 /// It is there and somebody else's.
 pub(super) async fn is_there_and_ours(work: &Work<'_>, id: &PartId, aws_id: &str) -> Result<bool, AwsError> {
-    let found = things(work.aws, &id.sort, vec![by_id(&id.sort, aws_id)]).await?;
-    match found.first() {
+    let filters = match id.sort.as_str() {
+        // EC2 has no filter by their ids.
+        sort::PLACEMENT_GROUP => ours(work.marks),
+        sort => vec![by_id(sort, aws_id)],
+    };
+    let found = things(work.aws, &id.sort, filters).await?;
+    match found.iter().find(|thing| thing.id == aws_id) {
         None => Ok(false),
         Some(thing) if work.marks.are_on(&thing.tags) => Ok(true),
         Some(_) => Err(is_foreign(&id.sort, aws_id)),

@@ -4,12 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::json;
 use wbk_provider_api::{
-    Capacity, Disruption, EksNetwork, EksPool, EksSpec, Operation, OperationAction, PartId, PoolSize, PoolSpec,
-    ProviderTarget, Shape, Wanted, Weight,
+    Capacity, Disruption, EksDisk, EksNetwork, EksPool, EksSpec, Operation, OperationAction, PartId, PoolSize,
+    PoolSpec, ProviderTarget, Shape, Wanted, Weight,
 };
 
 use super::{Situation, findings};
-use crate::facts::{Fact, Facts, GroupNow, QuotaFact, SubnetFact, VersionFact, VersionStatus};
+use crate::facts::{BlockFact, Fact, Facts, GroupNow, QuotaFact, SubnetFact, VersionFact, VersionStatus};
 
 const G_ON_DEMAND: &str = "L-DB2E81BA";
 const G_SPOT: &str = "L-3819A6DF";
@@ -34,7 +34,7 @@ fn eks_pool(machines: &[&str]) -> EksPool {
         version: None,
         machines: machines.iter().map(|name| (*name).to_owned()).collect(),
         ami: "AL2023_x86_64_NVIDIA".into(),
-        disk_gib: 100,
+        disk: EksDisk::of(100),
         efa: false,
         capacity_block: None,
         zones: BTreeSet::new(),
@@ -42,6 +42,66 @@ fn eks_pool(machines: &[&str]) -> EksPool {
         repair: false,
         advertised: BTreeMap::new(),
     }
+}
+
+/// A block for `h100`, as it is bought, and what else of it is said.
+fn block(platform: &mut Platform, change: impl Fn(&mut BlockFact)) -> Vec<(Weight, String)> {
+    let mut fact = BlockFact {
+        machine: "p5.48xlarge".into(),
+        zone: "us-west-2a".into(),
+        total: 4,
+        state: "scheduled".into(),
+        block: true,
+        begins: Some("2026-12-01T11:30Z".into()),
+        ends: Some("2026-12-02T11:30Z".into()),
+    };
+    change(&mut fact);
+    let eks = platform.wanted.cluster.eks.as_mut().unwrap();
+    let pool = eks.pools.get_mut("h100").unwrap();
+    pool.capacity_block = Some("cr-1".into());
+    pool.zones = BTreeSet::from(["us-west-2a".to_owned()]);
+    platform.facts.blocks = Fact::Known(BTreeMap::from([("cr-1".to_owned(), fact)]));
+    platform.operations = vec![operation(OperationAction::Create, node_pool("h100"))];
+    let situation = Situation {
+        wanted: &platform.wanted,
+        facts: &platform.facts,
+        groups: &platform.groups,
+        zones: &["us-west-2a".to_owned(), "us-west-2b".to_owned()],
+        operations: &platform.operations,
+    };
+    let of_pool = findings(&situation).into_iter().filter(|finding| finding.target == node_pool("h100"));
+    of_pool.map(|finding| (finding.weight, finding.says)).collect()
+}
+
+#[test]
+fn a_capacity_block_is_held_to_its_pool() {
+    let said = |change: fn(&mut BlockFact)| block(&mut Platform::new(), change);
+    let one = |change: fn(&mut BlockFact)| {
+        let said = said(change);
+        assert!(said.iter().any(|(weight, _)| *weight == Weight::Blocks), "{said:?}");
+        said[0].1.clone()
+    };
+    let begins = said(|_| {});
+    assert_eq!(begins.len(), 1, "{begins:?}");
+    assert!(begins[0].0 == Weight::Advice && begins[0].1.contains("begins at 2026-12-01T11:30Z"), "{begins:?}");
+    assert!(said(|block| block.state = "active".into())[0].1.contains("ends at 2026-12-02T11:30Z"));
+    assert!(one(|block| block.zone = "us-west-2b".into()).contains("is in us-west-2b"));
+    assert!(one(|block| block.machine = "p4d.24xlarge".into()).contains("has p4d.24xlarge"));
+    assert!(one(|block| block.total = 2).contains("has 2 machines, and the pool may have 4"));
+    assert!(one(|block| block.block = false).contains("no capacity block"));
+    assert!(one(|block| block.state = "expired".into()).contains("ended at 2026-12-02T11:30Z"));
+    let mut platform = Platform::new();
+    let _set = block(&mut platform, |_| {});
+    platform.facts.blocks = Fact::Known(BTreeMap::new());
+    let zones = ["us-west-2a".to_owned()];
+    let situation = Situation {
+        wanted: &platform.wanted,
+        facts: &platform.facts,
+        groups: &platform.groups,
+        zones: &zones,
+        operations: &platform.operations,
+    };
+    assert!(findings(&situation).iter().any(|finding| finding.says.contains("no capacity reservation cr-1")));
 }
 
 struct Platform {
@@ -119,6 +179,7 @@ impl Platform {
             ])),
             addon_versions: Fact::Known(BTreeMap::from([("vpc-cni".to_owned(), "v1.20.0-eksbuild.1".to_owned())])),
             images: Fact::unknown("not asked"),
+            blocks: Fact::Known(BTreeMap::new()),
             subnets: Fact::Known(BTreeMap::new()),
         };
         let mut operations = vec![

@@ -113,8 +113,16 @@ impl<'a> Needs<'a> {
             When::Issuer => applies && self.spec.oidc,
             When::Scaled => applies && scaled,
             When::Key => applies && self.spec.encryption_key.is_some(),
+            When::LookingBlocks => self.spec.pools.values().any(|pool| pool.capacity_block.is_some()),
+            When::Templates => applies && self.has_templates(),
+            When::Fabric => applies && self.spec.pools.values().any(|pool| pool.efa),
+            When::MadeInEc2 => self.has(When::OwnNetwork, purpose) || self.has(When::Templates, purpose),
             When::Importing => false,
         }
+    }
+
+    fn has_templates(&self) -> bool {
+        self.spec.pools.values().any(wbk_provider_api::EksPool::needs_template)
     }
 
     fn arn(&self, service: &str, resource: &str) -> String {
@@ -224,6 +232,18 @@ impl<'a> Needs<'a> {
                 json!({"StringEquals": {"iam:AWSServiceName": linked}}),
             ),
         ];
+        if self.has_templates() {
+            // EKS asks whether whoever names a launch template may start machines from it (EKS user guide, "Customize managed nodes with
+            // launch templates").
+            let templates = self.arn("ec2", "launch-template/*");
+            let condition = json!({"ArnLike": {"ec2:LaunchTemplate": templates}});
+            statements.push(self.statement(
+                "StartMachines",
+                &BTreeSet::from(["ec2:RunInstances"]),
+                json!("*"),
+                condition,
+            ));
+        }
         if let Some(key) = &self.spec.encryption_key {
             let actions = BTreeSet::from(["kms:DescribeKey", "kms:CreateGrant"]);
             statements.push(self.statement("Key", &actions, json!(key), Value::Null));

@@ -34,6 +34,14 @@ pub enum When {
     Scaled,
     /// For a key of KMS.
     Key,
+    /// For capacity blocks, by every look.
+    LookingBlocks,
+    /// For pools that need a launch template.
+    Templates,
+    /// For pools with fabric adapters.
+    Fabric,
+    /// For whatever is made in EC2.
+    MadeInEc2,
     /// By `import`.
     Importing,
 }
@@ -125,11 +133,14 @@ pub const CALLS: &[Call] = {
         call("ec2:DescribeSubnets", Looking, Everything),
         call("ec2:DescribeVpcAttribute", Looking, Everything),
         call("ec2:DescribeVpcs", Looking, Everything),
-        call("ec2:DescribeLaunchTemplateVersions", Importing, Everything),
+        call("ec2:DescribeLaunchTemplates", Looking, Everything),
+        call("ec2:DescribeLaunchTemplateVersions", Looking, Everything),
+        call("ec2:DescribePlacementGroups", Looking, Everything),
+        call("ec2:DescribeCapacityReservations", LookingBlocks, Everything),
         // Asked at the end of a destroy, and where something cannot be deleted yet: what is left, what is in the way.
         call("ec2:DescribeInstances", Changing, Everything),
         call("ec2:DescribeNetworkInterfaces", Changing, Everything),
-        call("ec2:DescribeSecurityGroups", Changing, Everything),
+        call("ec2:DescribeSecurityGroups", Looking, Everything),
         call("ec2:DescribeVolumes", Changing, Everything),
         call("ec2:CreateVpc", OwnNetwork, New("vpc")),
         call("ec2:CreateInternetGateway", OwnNetwork, New("internet-gateway")),
@@ -137,7 +148,17 @@ pub const CALLS: &[Call] = {
         call("ec2:CreateSubnet", OwnNetwork, NewIn("subnet", &["vpc"])),
         call("ec2:CreateRouteTable", OwnNetwork, NewIn("route-table", &["vpc"])),
         call("ec2:CreateNatGateway", OwnNetwork, NewIn("natgateway", &["subnet", "elastic-ip", "vpc"])),
-        call("ec2:CreateTags", OwnNetwork, Tags),
+        call("ec2:CreateTags", MadeInEc2, Tags),
+        call("ec2:CreateLaunchTemplate", Templates, New("launch-template")),
+        call("ec2:CreateLaunchTemplateVersion", Templates, Tagged(&["launch-template"])),
+        call("ec2:ModifyLaunchTemplate", Templates, Tagged(&["launch-template"])),
+        call("ec2:DeleteLaunchTemplate", Templates, Tagged(&["launch-template"])),
+        call("ec2:CreateSecurityGroup", Fabric, New("security-group")),
+        call("ec2:AuthorizeSecurityGroupIngress", Fabric, Tagged(&["security-group"])),
+        call("ec2:AuthorizeSecurityGroupEgress", Fabric, Tagged(&["security-group"])),
+        call("ec2:DeleteSecurityGroup", Fabric, Tagged(&["security-group"])),
+        call("ec2:CreatePlacementGroup", Fabric, New("placement-group")),
+        call("ec2:DeletePlacementGroup", Fabric, Tagged(&["placement-group"])),
         call("ec2:ModifyVpcAttribute", OwnNetwork, Tagged(&["vpc"])),
         call("ec2:DeleteVpc", OwnNetwork, Tagged(&["vpc"])),
         call("ec2:ModifySubnetAttribute", OwnNetwork, Tagged(&["subnet"])),

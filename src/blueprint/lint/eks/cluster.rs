@@ -17,7 +17,6 @@ const PUBLIC_CIDRS: usize = 40;
 
 pub(super) fn rules(report: &mut Report<'_>) {
     place(report);
-    not_yet(report);
     let blueprint = &report.loaded.blueprint;
     if let Some(section) = &blueprint.cluster.eks {
         endpoint(report, section);
@@ -25,6 +24,7 @@ pub(super) fn rules(report: &mut Report<'_>) {
         addons(report, section);
         tags(report, section);
         arns(report, section);
+        fargate(report, section);
     }
 }
 
@@ -188,6 +188,17 @@ fn tags(report: &mut Report<'_>, section: &EksSection) {
     }
 }
 
+/// Facts: EKS user guide, "Simplify compute management with AWS Fargate", considerations.
+fn fargate(report: &mut Report<'_>, section: &EksSection) {
+    if !section.fargate.is_empty() {
+        report.error(
+            steps!["cluster", "eks", "fargate"],
+            "Fargate has no machines with GPUs, runs no DaemonSets (no device plugin, no discovery, no metrics), and gives pods no EKS Pod Identity",
+            "give these pods a node pool without GPUs, such as `{name: system, machine: m7i.xlarge, size: {min: 2}}`",
+        );
+    }
+}
+
 fn arns(report: &mut Report<'_>, section: &EksSection) {
     for (key, role) in [("clusterRole", &section.cluster_role), ("nodeRole", &section.node_role)] {
         let Some([service, _, account, resource]) = role.as_deref().and_then(arn) else { continue };
@@ -206,21 +217,6 @@ fn arns(report: &mut Report<'_>, section: &EksSection) {
             report.error(path, "this is no key of KMS; EKS takes no alias either", hint);
         } else if region(report).is_some_and(|region| region != place) {
             report.error(path, &format!("the key is in {place}, and the cluster is not"), hint);
-        }
-    }
-}
-
-/// What the language knows and nobody makes yet.
-fn not_yet(report: &mut Report<'_>) {
-    for (index, pool) in report.loaded.blueprint.node_pools.iter().enumerate() {
-        let Some(eks) = &pool.eks else { continue };
-        if eks.efa {
-            let hint = "remove it; nodes of one zone reach each other without it, more slowly";
-            report.error(steps!["nodePools", index, "eks", "efa"], "not supported yet", hint);
-        }
-        if eks.capacity_block.is_some() {
-            let hint = "remove it; write `capacity: spot`, or nothing for on demand";
-            report.error(steps!["nodePools", index, "eks", "capacityBlock"], "not supported yet", hint);
         }
     }
 }

@@ -7,11 +7,13 @@ use super::super::Report;
 use super::arn;
 use crate::blueprint::path::{Step, steps};
 use crate::blueprint::schema::{EksGrants, Free};
+use crate::desired::{ECR_POLICY, ecr_of};
 
 /// Characters of all policies of a role's own together, without spaces (IAM quotas).
 const INLINE: usize = 10_240;
 
 pub(super) fn rules(report: &mut Report<'_>) {
+    registries(report);
     let blueprint = &report.loaded.blueprint;
     let pinned = blueprint.cluster.eks.as_ref().is_some_and(|section| section.account.is_some());
     for (index, namespace) in blueprint.namespaces.iter().enumerate() {
@@ -40,7 +42,7 @@ fn below<'a>(path: &[Step<'a>], more: &[Step<'a>]) -> Vec<Step<'a>> {
 }
 
 fn granted(report: &mut Report<'_>, path: &[Step<'_>], grants: &EksGrants) {
-    if grants.policies.is_empty() && grants.inline.is_empty() {
+    if grants.policies.is_empty() && grants.inline.is_empty() && grants.ecr.is_empty() {
         report.error(path, "nothing is granted", "write `policies: [AmazonS3ReadOnlyAccess]`, or `inline`");
     }
     for (index, policy) in grants.policies.iter().enumerate() {
@@ -59,6 +61,45 @@ fn granted(report: &mut Report<'_>, path: &[Step<'_>], grants: &EksGrants) {
         }
     }
     inline(report, path, &grants.inline);
+    for (index, grant) in grants.ecr.iter().enumerate() {
+        let at = below(path, steps!["ecr", index, "repository"]);
+        if !is_repository(&grant.repository) {
+            let message = format!("{:?} is no name of a repository", grant.repository);
+            report.error(&at, &message, "write the name alone, `team/train`, without registry and tag; or `team/*`");
+        } else if grants.ecr[..index].iter().any(|other| other.repository == grant.repository) {
+            report.error(&at, &format!("{} is there twice", grant.repository), "keep one of them; `push` reads, too");
+        }
+    }
+    if !grants.ecr.is_empty() && grants.inline.contains_key(ECR_POLICY) {
+        let at = below(path, steps!["inline", ECR_POLICY]);
+        report.error(&at, "the policy of this name is made from `ecr`", "use another name");
+    }
+}
+
+/// As botocore has it (ecr, `RepositoryName`), with a `*` at its end.
+fn is_repository(text: &str) -> bool {
+    let plain = text.strip_suffix("/*").unwrap_or(text);
+    let word = |part: &str| {
+        !part.is_empty()
+            && part.split(['.', '_', '-']).all(|word| {
+                !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit())
+            })
+    };
+    text == "*" || (text.len() <= 256 && plain.split('/').all(word))
+}
+
+/// Passwords of ECR in the blueprint, which are good for half a day.
+fn registries(report: &mut Report<'_>) {
+    let launch = report.loaded.blueprint.launch.as_ref();
+    for (index, registry) in launch.into_iter().flat_map(|launch| &launch.registries).enumerate() {
+        if ecr_of(&registry.server).is_some() {
+            report.warning(
+                steps!["launch", "registries", index],
+                "a password of ECR is good for 12 hours, and is not renewed here",
+                "remove it: nodes pull by their role, and an agent that builds images is given the right to push to its `destination`",
+            );
+        }
+    }
 }
 
 fn inline(report: &mut Report<'_>, path: &[Step<'_>], inline: &Free) {
@@ -151,6 +192,17 @@ mod tests {
         }
         for policy in ["", "s3:GetObject", "arn:aws:iam::1:policy/a", "arn:aws:iam::111122223333:role/a", "a b"] {
             assert!(!is_policy(policy), "{policy}");
+        }
+    }
+
+    #[test]
+    fn repositories_are_told_from_images() {
+        for name in ["train", "team/train", "team/a.b-c_d", "team/*", "*"] {
+            assert!(is_repository(name), "{name}");
+        }
+        for name in ["", "Team", "team/", "111122223333.dkr.ecr.us-west-2.amazonaws.com/a", "a:1", "a//b", "t*m", "/a"]
+        {
+            assert!(!is_repository(name) || name.contains(".dkr."), "{name}");
         }
     }
 

@@ -2,6 +2,7 @@
 //! have is not known here: the provider's preflight looks it up.
 
 mod cluster;
+mod disks;
 mod given;
 mod identities;
 mod images;

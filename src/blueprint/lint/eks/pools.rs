@@ -1,15 +1,14 @@
 //! Node groups: sizes, zones, capacity, disks, labels and taints.
 
-use wbk_provider_api::Capacity;
+use wbk_provider_api::{Capacity, EksNat};
+use wbk_provider_eks::catalog;
 
 use super::super::Report;
-use super::{images, is_id, is_zone_of, machines, region};
+use super::{disks, images, is_id, is_zone_of, machines, region};
 use crate::blueprint::path::steps;
 use crate::blueprint::schema::{EksPoolSection, NodePool};
 use crate::desired::pool_spec;
 
-/// GiB of the smallest root disk: EKS' own default, and what an image needs before the first container.
-const SMALLEST_DISK: u64 = 20;
 /// Labels and taints of a node group; for taints EKS user guide, "Node taints on managed node groups".
 const MOST: usize = 50;
 /// Longest key of a label or a taint, prefix included (botocore, eks labelKey and taintKey). Kubernetes itself takes longer ones.
@@ -30,10 +29,8 @@ pub(super) fn rules(report: &mut Report<'_>) {
         if let Some(section) = &pool.eks {
             zones(report, index, section);
             block(report, index, pool, section);
-            if let Some(disk) = section.disk.filter(|disk| disk.0 < SMALLEST_DISK << 30) {
-                let message = format!("{disk} is less than the {SMALLEST_DISK} GiB that an image needs");
-                report.error(steps!["nodePools", index, "eks", "disk"], &message, "write for example `disk: 100Gi`");
-            }
+            disks::rules(report, index, section);
+            fabric(report, index, pool, section);
         }
     }
 }
@@ -78,12 +75,36 @@ fn zones(report: &mut Report<'_>, index: usize, section: &EksPoolSection) {
             report.error(path, &format!("the network has no subnet in {zone}"), &format!("it has {}", all.join(", ")));
         }
     }
-    if section.efa && section.zones.len() != 1 {
-        report.warning(
-            steps!["nodePools", index, "eks", "efa"],
-            "a placement group is in one zone, and the pool is not",
-            "write `zones: [ZONE]` with the one that has the machines",
+}
+
+/// Fabric adapters: in one zone, and where EC2 gives a machine with several of them an address.
+fn fabric(report: &mut Report<'_>, index: usize, pool: &NodePool, section: &EksPoolSection) {
+    if !section.efa {
+        return;
+    }
+    let path = steps!["nodePools", index, "eks", "efa"];
+    if section.zones.len() != 1 {
+        report.error(
+            path,
+            "fabric adapters reach each other within one zone, and so does a placement group; the pool is in more",
+            "write `zones: [ZONE]` with one that has the machines",
         );
+    }
+    let adapters = crate::desired::eks_machine(pool).map_or(0, |machine| machine.efa);
+    let network = report.loaded.blueprint.cluster.eks.as_ref().and_then(|eks| eks.network.as_ref());
+    if adapters > 1 && network.and_then(|network| network.nat) == Some(EksNat::None) {
+        report.error(
+            path,
+            "EC2 gives no public address to a machine with several interfaces, and without NAT nothing else leads out",
+            "write `nat: one` under `cluster.eks.network`",
+        );
+    }
+    for (number, name) in section.also.iter().enumerate() {
+        if let Some(other) = catalog::machine(name).filter(|other| other.efa != adapters) {
+            let message = format!("{name} has {} fabric adapters, and the pool's machine {adapters}", other.efa);
+            let hint = "one launch template is for all of them: name machines with as many";
+            report.error(steps!["nodePools", index, "eks", "also", number], &message, hint);
+        }
     }
 }
 
