@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
-//! fakecloud's EKS, IAM, STS and Auto Scaling on one address: what the stand asks of it, without its hundred other services, which
+//! fakecloud's EKS, IAM, STS, Auto Scaling and EC2 on one address: what the stand asks of it, without its hundred other services, which
 //! take twenty minutes to build.
 //!
 //! `--addr HOST:PORT --region REGION`, as fakecloud's own program takes them, and the same paths: everything else is a request of
@@ -14,7 +14,7 @@ use fakecloud_autoscaling::{AutoScalingAccounts, AutoScalingService, SharedAutoS
 use fakecloud_core::dispatch::{self, DispatchConfig};
 use fakecloud_core::multi_account::MultiAccountState;
 use fakecloud_core::registry::ServiceRegistry;
-use fakecloud_ec2::SharedEc2State;
+use fakecloud_ec2::{Ec2Service, SharedEc2State};
 use fakecloud_eks::{EksService, SharedEksState};
 use fakecloud_iam::SharedIamState;
 use fakecloud_iam::iam_service::IamService;
@@ -42,6 +42,8 @@ async fn main() {
     let tokens = StsService::new(iam.clone()).with_snapshot_lock(identities.snapshot_lock());
     registry.register(Arc::new(identities));
     registry.register(Arc::new(tokens));
+    // Of EC2 the stand asks for what moto does not know: placement groups, capacity reservations.
+    registry.register(Arc::new(Ec2Service::with_state(ec2.clone())));
     registry.register(Arc::new(AutoScalingService::new(scaling.clone()).with_ec2(ec2.clone(), None)));
     registry.register(Arc::new(
         EksService::new(eks.clone()).with_ec2_state(ec2.clone()).with_autoscaling_state(scaling.clone()),
@@ -76,7 +78,7 @@ fn arguments() -> (String, String) {
     }
     match (address, region) {
         (Some(address), Some(region)) => (address, region),
-        _ => fail("usage: fakecloud-of-four --addr HOST:PORT --region REGION"),
+        _ => fail("usage: fakecloud-in-part --addr HOST:PORT --region REGION"),
     }
 }
 
