@@ -7,4 +7,4 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 cargo test --locked --package wbk-fake-wandb
-cargo test --locked --test wandb -- --include-ignored --nocapture
+cargo test --locked --workspace --test wandb -- --include-ignored --nocapture
