@@ -13,7 +13,7 @@ use wbk_provider_eks::{EksProvider, Settings, observed};
 
 fn wanted() -> Wanted {
     let mut wanted = contract::wanted();
-    let pool = json!({"machines": ["m7i.large"], "ami": "AL2023_x86_64_STANDARD", "diskGib": 100, "efa": false,
+    let pool = json!({"machines": ["m7i.large"], "ami": "AL2023_x86_64_STANDARD", "disk": {"gib": 100}, "efa": false,
                       "maxUnavailable": 1, "repair": false});
     let pools: BTreeMap<_, _> = wanted.pools.keys().map(|name| (name.clone(), pool.clone())).collect();
     let eks = serde_json::from_value(json!({

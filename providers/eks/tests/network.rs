@@ -255,7 +255,10 @@ async fn what_is_in_the_way_of_a_deletion_is_named_when_the_deadline_comes() {
     let late = delete(&hurried, &id, &ids[&id]).await.expect_err("something is in it");
     assert_eq!(late.kind, AwsErrorKind::Late);
     let words = late.source.to_string();
-    assert!([&interface, subnet].iter().all(|id| words.contains(*id)) && words.contains("ELB net/k8s-jobs"), "{words}");
+    assert!(
+        [&interface, subnet].iter().all(|id| words.contains(*id)) && words.contains("load balancer k8s-jobs"),
+        "{words}"
+    );
 
     let said = std::sync::Mutex::new(Vec::new());
     let hear = |progress: wbk_provider_api::Progress| said.lock().unwrap().push(progress.0);
