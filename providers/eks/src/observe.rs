@@ -67,7 +67,9 @@ impl<'a> About<'a> {
         let of_pool = name.strip_prefix(pool.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with('-'));
         of_pool
             || match serde_json::from_value(operation.content.clone()) {
-                Ok(Content::Group(group)) => group.name == name || group.replaces.contains(name),
+                Ok(Content::Group(group)) => {
+                    group.name == name || group.replaces.contains(name) || group.clears.contains(name)
+                }
                 Ok(Content::Groups(names)) => names.contains(name),
                 Ok(Content::Part { .. } | Content::Cluster { .. } | Content::Nothing) | Err(_) => false,
             }
