@@ -4,7 +4,7 @@
 //! a Node Class for Amazon EKS", "Static Capacity Node Pools in EKS Auto Mode".
 
 use serde_json::{Map, Value, json};
-use wbk_provider_api::{Capacity, EksAutoscaler, EksNat, EksNetwork, EksPool, EksSpec, PoolSpec};
+use wbk_provider_api::{Capacity, EksAutoscaler, EksNat, EksNetwork, EksPool, EksSpec, PoolSpec, Taint};
 use wbk_provider_eks::marks::{self, Marks};
 use wbk_provider_eks::wanted::NODE_ROLE;
 
@@ -103,17 +103,7 @@ fn node_pool(pool: &PoolSpec, own: &EksPool) -> Value {
     if !own.zones.is_empty() {
         requirements.push(is_in("topology.kubernetes.io/zone", own.zones.iter().map(String::as_str).collect()));
     }
-    let taints: Vec<Value> = pool
-        .taints
-        .iter()
-        .map(|taint| {
-            let mut value = json!({"key": taint.key, "effect": taint.effect.as_str()});
-            if !taint.value.is_empty() {
-                value["value"] = taint.value.clone().into();
-            }
-            value
-        })
-        .collect();
+    let taints: Vec<Value> = pool.taints.iter().map(Taint::written).collect();
     let mut node = json!({
         "nodeClassRef": {"group": EKS, "kind": "NodeClass", "name": pool.name},
         "requirements": requirements,

@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value, json};
-use wbk_provider_api::{PoolSpec, ProviderKind, TaintEffect, node_taints};
+use wbk_provider_api::{PoolSpec, ProviderKind, Taint, TaintEffect, node_taints};
 
 use super::collect::{Built, Collector};
 use super::gpu::pool_gpus;
@@ -143,13 +143,7 @@ fn flavor(provider: ProviderKind, pool: &PoolSpec) -> Value {
     let taints: Vec<Value> = node_taints(provider, pool)
         .iter()
         .filter(|taint| taint.effect != TaintEffect::PreferNoSchedule)
-        .map(|taint| {
-            let mut value = json!({"key": taint.key, "effect": taint.effect.as_str()});
-            if !taint.value.is_empty() {
-                value["value"] = taint.value.clone().into();
-            }
-            value
-        })
+        .map(Taint::written)
         .collect();
     let mut spec = json!({"nodeLabels": labels});
     if !taints.is_empty() {

@@ -191,6 +191,15 @@ pub struct Taint {
 }
 
 impl Taint {
+    /// It as Kubernetes writes it (core/v1): without a value where there is none.
+    pub fn written(&self) -> serde_json::Value {
+        let mut written = serde_json::json!({"key": self.key, "effect": self.effect.as_str()});
+        if !self.value.is_empty() {
+            written["value"] = self.value.clone().into();
+        }
+        written
+    }
+
     /// The toleration that workloads and checks get: by key and effect, whatever the value.
     pub fn toleration(&self) -> serde_json::Value {
         serde_json::json!({"key": self.key, "operator": "Exists", "effect": self.effect.as_str()})

@@ -41,16 +41,7 @@ pub(crate) fn of(wanted: &Wanted, image: Option<&str>, marks: &Path) -> Value {
         }
         node
     };
-    let taints = |pool: &PoolSpec| {
-        let of = |taint: &wbk_provider_api::Taint| {
-            let mut written = json!({"key": taint.key, "effect": taint.effect.as_str()});
-            if !taint.value.is_empty() {
-                written["value"] = taint.value.clone().into();
-            }
-            written
-        };
-        pool.taints.iter().map(of).collect::<Vec<Value>>()
-    };
+    let taints = |pool: &PoolSpec| pool.taints.iter().map(wbk_provider_api::Taint::written).collect::<Vec<Value>>();
     let serving = kind.control_plane.as_ref().and_then(|name| wanted.pools.get(name));
     let first = match serving {
         // An empty list takes kubeadm's own taint away: the control plane is a node of the pool like any other.
